@@ -1,0 +1,325 @@
+//! One review: gathers what the Pod asks for, which nodes it could get and what its images hold, then decides.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::DynamicObject;
+use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
+use kube::core::response::{Status, StatusCause, StatusDetails, StatusSummary};
+
+use super::decision::{Candidate, Decision, Ruling, decide};
+use super::message::{self, Place, Skip, Subject};
+use super::policy::Mode;
+use crate::cluster::demand::{self, ContainerDemand, Demand, SoftwareChange};
+use crate::cluster::fleet::{Fleet, Knowledge as NodeKnowledge, Node};
+use crate::cluster::schedule;
+use crate::cluster::watch::SharedFleet;
+use crate::compat::{Catalog, CpuArchitecture, Host, Software, judge};
+use crate::image::evidence::Knowledge;
+use crate::image::reference::Reference;
+use crate::image::repositories::Repositories;
+
+/// Most warnings that one review sends.
+const WARNING_COUNT: usize = 10;
+/// Longest image name that is echoed, in characters.
+const IMAGE_LIMIT: usize = 160;
+
+/// A body that is no review. The API server shows the text to the user.
+#[derive(Debug, thiserror::Error)]
+pub enum BadReview {
+    /// Not JSON, or not of the shape of an AdmissionReview.
+    #[error("the body is no AdmissionReview: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// A review of another version.
+    #[error("apiVersion and kind must be admission.k8s.io/v1 AdmissionReview")]
+    WrongKind,
+    /// A review without a request.
+    #[error("the AdmissionReview has no request")]
+    NoRequest,
+}
+
+/// Answers reviews.
+pub struct Reviewer {
+    /// The cluster's nodes.
+    pub fleet: SharedFleet,
+    /// The extended resource that counts GPUs.
+    pub resource: String,
+    /// The knowledge base.
+    pub catalog: &'static Catalog,
+    /// Families of images.
+    pub repositories: Repositories,
+}
+
+/// What a review of one Pod came to.
+struct Outcome {
+    decision: Decision,
+    /// Text, for a denial.
+    refusals: Vec<Refusal>,
+    warnings: Vec<String>,
+}
+
+struct Refusal {
+    field: String,
+    code: String,
+    text: String,
+}
+
+impl Reviewer {
+    /// The answer to a review in JSON.
+    ///
+    /// # Errors
+    /// The body is no review at all. An object that is not understood is admitted.
+    pub fn answer(&self, body: &[u8]) -> Result<AdmissionReview<DynamicObject>, BadReview> {
+        let review: AdmissionReview<DynamicObject> = serde_json::from_slice(body)?;
+        if review.types.api_version != "admission.k8s.io/v1"
+            || review.types.kind != "AdmissionReview"
+        {
+            return Err(BadReview::WrongKind);
+        }
+        let request: AdmissionRequest<DynamicObject> =
+            review.try_into().map_err(|_| BadReview::NoRequest)?;
+        let outcome = self.demand(&request).map(|demand| self.review(&demand));
+        Ok(respond(&request, outcome).into_review())
+    }
+
+    /// The demand to judge; `None` for what is none of our business.
+    fn demand(&self, request: &AdmissionRequest<DynamicObject>) -> Option<Demand> {
+        let creates = matches!(request.operation, Operation::Create | Operation::Update);
+        if !creates || request.sub_resource.is_some() || request.kind.kind != "Pod" {
+            return None;
+        }
+        let now = self.demand_of(request.object.as_ref())?;
+        // An update that changes nothing that we judge must not break a Pod that is there.
+        let before = self.demand_of(request.old_object.as_ref());
+        (before.as_ref() != Some(&now)).then_some(now)
+    }
+
+    fn demand_of(&self, object: Option<&DynamicObject>) -> Option<Demand> {
+        let value = serde_json::to_value(object?).ok()?;
+        let pod: Pod = serde_json::from_value(value)
+            .inspect_err(|error| tracing::warn!(%error, "a Pod that is not understood is admitted"))
+            .ok()?;
+        demand::of_pod(&pod, &self.resource)
+    }
+
+    fn review(&self, demand: &Demand) -> Outcome {
+        let mode = demand.mode.as_deref().map_or(Ok(Mode::Enforce), str::parse);
+        let mut outcome = Outcome {
+            decision: Decision::Allow,
+            refusals: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let mode = mode.unwrap_or_else(|error| {
+            outcome.warnings.push(format!(
+                "gpu-capgate: annotation {}: {error}; enforce applies",
+                demand::MODE_ANNOTATION
+            ));
+            Mode::Enforce
+        });
+        if mode == Mode::Off {
+            return outcome;
+        }
+        let fleet = self.fleet.load();
+        for container in &demand.containers {
+            self.review_container(demand, container, &fleet, mode, &mut outcome);
+        }
+        outcome
+    }
+
+    fn review_container(
+        &self,
+        demand: &Demand,
+        container: &ContainerDemand,
+        fleet: &Fleet,
+        mode: Mode,
+        outcome: &mut Outcome,
+    ) {
+        let candidates = self.candidates(demand, container, fleet);
+        let ruling = decide(&candidates);
+        let image: String = full_name(&container.image)
+            .chars()
+            .take(IMAGE_LIMIT)
+            .collect();
+        let selection = selection(demand);
+        let subject = Subject {
+            container: Some(&container.name),
+            image: &image,
+            place: Place::Nodes {
+                selection: &selection,
+            },
+            skip: Skip::Offered,
+        };
+        let decision = in_mode(&ruling, mode);
+        match decision {
+            Decision::Deny => outcome.refusals.push(Refusal {
+                field: container.field.clone(),
+                code: ruling
+                    .codes
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+                text: message::denial(&subject, &candidates, &ruling, self.catalog),
+            }),
+            Decision::Warn => outcome.warnings.push(message::warning(
+                &subject,
+                &candidates,
+                &ruling,
+                self.catalog,
+            )),
+            Decision::Allow | Decision::Undecided => {}
+        }
+        outcome.decision = outcome.decision.max(decision);
+    }
+
+    /// The classes of nodes that the Pod could land on, each with what it makes of the container.
+    fn candidates(
+        &self,
+        demand: &Demand,
+        container: &ContainerDemand,
+        fleet: &Fleet,
+    ) -> Vec<Candidate> {
+        if demand.placement.unread.is_some() {
+            return Vec::new();
+        }
+        let mut classes: HashMap<Option<&[Host]>, usize> = HashMap::new();
+        for node in schedule::possible(demand, fleet) {
+            *classes.entry(known_hosts(node)).or_default() += 1;
+        }
+        let mut software = HashMap::new();
+        let mut candidates: Vec<Candidate> = classes
+            .into_iter()
+            .map(|(hosts, nodes)| Candidate {
+                nodes,
+                hosts: hosts
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|host| {
+                        let architecture = host.architecture.unwrap_or(CpuArchitecture::Amd64);
+                        let software = software
+                            .entry(architecture)
+                            .or_insert_with(|| self.software(container, architecture));
+                        (host.clone(), judge(software, host))
+                    })
+                    .collect(),
+            })
+            .collect();
+        candidates.sort_by_cached_key(|candidate| {
+            candidate
+                .hosts
+                .iter()
+                .map(|(host, _)| (host.product.clone(), host.capability))
+                .collect::<Vec<_>>()
+        });
+        candidates
+    }
+
+    fn software(&self, container: &ContainerDemand, architecture: CpuArchitecture) -> Software {
+        match container.changed {
+            Some(SoftwareChange::Installs) => {
+                return Software::unknown("the container's command installs packages");
+            }
+            None => {}
+        }
+        let Ok(reference) = container.image.parse::<Reference>() else {
+            return Software::unknown("the image's name cannot be read");
+        };
+        let knowledge = Knowledge {
+            catalog: self.catalog,
+            repositories: &self.repositories,
+        };
+        match knowledge.named(&reference, architecture) {
+            Ok(named) => named.software,
+            Err(error) => Software::unknown(error.to_string()),
+        }
+    }
+}
+
+fn known_hosts(node: &Node) -> Option<&[Host]> {
+    match &node.knowledge {
+        NodeKnowledge::Known(hosts) => Some(hosts),
+        NodeKnowledge::None | NodeKnowledge::Unknown(_) => None,
+    }
+}
+
+/// What a decision becomes in a mode.
+fn in_mode(ruling: &Ruling, mode: Mode) -> Decision {
+    match (mode, ruling.decision) {
+        (Mode::Off | Mode::Audit, _) => Decision::Allow,
+        (Mode::Warn, Decision::Deny) => Decision::Warn,
+        (Mode::Enforce | Mode::Warn, decision) => decision,
+    }
+}
+
+/// The image with its registry and tag, as it is shown; one that is not understood is shown escaped.
+fn full_name(image: &str) -> String {
+    match image.parse::<Reference>() {
+        Ok(reference) => reference.to_string(),
+        Err(_) => image.escape_default().to_string(),
+    }
+}
+
+fn selection(demand: &Demand) -> String {
+    if let Some(name) = &demand.placement.node_name {
+        return format!("nodeName {name}");
+    }
+    let mut text = String::new();
+    for (index, (key, value)) in demand.placement.node_selector.iter().enumerate() {
+        let lead = if index == 0 { "nodeSelector " } else { "," };
+        let _ = write!(text, "{lead}{key}={value}");
+    }
+    text
+}
+
+fn respond(
+    request: &AdmissionRequest<DynamicObject>,
+    outcome: Option<Outcome>,
+) -> AdmissionResponse {
+    let mut response = AdmissionResponse::from(request);
+    let Some(outcome) = outcome else {
+        return response;
+    };
+    tracing::info!(
+        uid = request.uid,
+        namespace = request.namespace,
+        decision = %outcome.decision,
+        codes = ?outcome.refusals.iter().map(|refusal| refusal.code.as_str()).collect::<Vec<_>>(),
+        "reviewed"
+    );
+    response
+        .audit_annotations
+        .insert("decision".to_owned(), outcome.decision.to_string());
+    if let Some(worst) = outcome.refusals.first() {
+        response.allowed = false;
+        response.result = forbidden(worst.text.clone(), &outcome.refusals);
+    }
+    let warnings: Vec<String> = outcome.warnings.into_iter().take(WARNING_COUNT).collect();
+    response.warnings = (!warnings.is_empty()).then_some(warnings);
+    response
+}
+
+fn forbidden(message: String, refusals: &[Refusal]) -> Status {
+    let cause = |refusal: &Refusal| StatusCause {
+        reason: refusal.code.clone(),
+        message: refusal.text.lines().next().unwrap_or_default().to_owned(),
+        field: refusal.field.clone(),
+    };
+    let causes = refusals.iter().map(cause).collect();
+    let empty = String::new;
+    let details = StatusDetails {
+        name: empty(),
+        group: empty(),
+        kind: empty(),
+        uid: empty(),
+        causes,
+        retry_after_seconds: 0,
+    };
+    Status {
+        status: Some(StatusSummary::Failure),
+        code: 403,
+        message,
+        reason: "Forbidden".to_owned(),
+        details: Some(details),
+        ..Status::default()
+    }
+}

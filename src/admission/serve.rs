@@ -1,0 +1,136 @@
+//! The webhook's life: certificate, nodes, server, registration, health endpoint, and an orderly end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures::FutureExt;
+use tokio::task::JoinSet;
+
+use super::certificates::{self, Identity};
+use super::http;
+use super::review::Reviewer;
+use super::tls;
+use crate::cluster::fleet::Fleet;
+use crate::cluster::watch::{self, SharedFleet};
+use crate::compat::Catalog;
+use crate::image::repositories::{Repositories, RepositoriesError};
+use crate::lifecycle::{ListenError, Readiness, listen, serve_health, stop_on_signal};
+
+/// What the webhook was told to do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where reviews are served.
+    pub listen: SocketAddr,
+    /// Where `/livez` and `/readyz` are served.
+    pub health: SocketAddr,
+    /// Who it is in the cluster.
+    pub identity: Identity,
+    /// The extended resource that counts GPUs.
+    pub resource: String,
+}
+
+/// Why the webhook could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// One of its addresses.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// No way to the API server is known.
+    #[error(
+        "cannot tell where the API server is: run in a Pod with a ServiceAccount, or set KUBECONFIG"
+    )]
+    Client(#[source] Box<kube::Error>),
+    /// Service and namespace give no DNS name.
+    #[error("cannot make a certificate for service {service:?} in namespace {namespace:?}")]
+    Certificate {
+        /// As given.
+        service: String,
+        /// As given.
+        namespace: String,
+        /// What is wrong with them.
+        source: rcgen::Error,
+    },
+    /// The certificate cannot be served.
+    #[error("cannot serve the certificate")]
+    Tls(#[from] rustls::Error),
+    /// The data that the program carries are broken.
+    #[error("the catalog of repositories in this program is broken")]
+    Repositories(#[from] RepositoriesError),
+    /// The system refused something that every process may do.
+    #[error("cannot run")]
+    System(#[from] std::io::Error),
+    /// A part of the webhook ended though nobody asked it to.
+    #[error("a task of the webhook broke down")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Runs the webhook until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`WebhookError`]. An absent API server is none: it is waited for.
+pub async fn run(settings: Settings) -> Result<(), WebhookError> {
+    let repositories = Repositories::bundled()?;
+    let listener = listen(settings.listen, "--listen").await?;
+    let health = listen(settings.health, "--health-listen").await?;
+    let client = kube::Client::try_default()
+        .await
+        .map_err(|error| WebhookError::Client(Box::new(error)))?;
+    let stop = stop_on_signal()?;
+    let readiness = Readiness::default();
+    let (listed, registered) = (
+        readiness.wait_for("nodes"),
+        readiness.wait_for("registration"),
+    );
+    let catalog = Catalog::embedded();
+    let fleet: SharedFleet = Arc::new(ArcSwap::from_pointee(Fleet::default()));
+
+    let mut tasks: JoinSet<Result<(), WebhookError>> = JoinSet::new();
+    tasks.spawn(serve_health(health, readiness, stop.clone()).map(|ended| Ok(ended?)));
+    let synced = move || drop(listed);
+    let nodes = watch::follow_nodes(
+        client.clone(),
+        settings.resource.clone(),
+        catalog,
+        Arc::clone(&fleet),
+        synced,
+        stop.clone(),
+    );
+    tasks.spawn(nodes.map(Ok));
+    let reviewer = Reviewer {
+        fleet,
+        resource: settings.resource,
+        catalog,
+        repositories,
+    };
+    let identity = settings.identity;
+    let serving = async move {
+        let Some(authority) = stop
+            .run_until_cancelled(certificates::authority(&client, &identity))
+            .await
+        else {
+            return Ok(());
+        };
+        let leaf = authority
+            .sign(&identity)
+            .map_err(|source| WebhookError::Certificate {
+                service: identity.service.clone(),
+                namespace: identity.namespace.clone(),
+                source,
+            })?;
+        let config = tls::server_config(leaf)?;
+        let pem = authority.certificate_pem().to_owned();
+        let registration =
+            certificates::keep_registered(client, identity, pem, registered, stop.clone());
+        let server = tls::serve(listener, config, http::router(reviewer), stop);
+        tokio::join!(registration, server);
+        Ok(())
+    };
+    tasks.spawn(serving);
+    // Each task ends when it is told to stop; one that panics or fails before takes the webhook down.
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! The command line: what can be typed, and nothing else. The environment is read here and nowhere else.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::admission;
+use crate::admission::certificates::Identity;
+use crate::node;
+use crate::node::kubelet::Advertisement;
+use crate::telemetry::LogFormat;
+
+/// Tells a Kubernetes cluster what its GPUs can run, and refuses Pods whose image cannot run on them.
+#[derive(Debug, Parser)]
+#[command(name = "gpu-capgate", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What gpu-capgate can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run on a GPU node: label it and advertise its GPUs to the kubelet.
+    Agent(AgentArguments),
+    /// Review Pods for the API server.
+    Webhook(WebhookArguments),
+}
+
+/// How much is logged, and how.
+#[derive(Debug, Args)]
+pub struct LogArguments {
+    /// A level (error, warn, info, debug or trace), or several by module, as `info,kube=debug`.
+    #[arg(long, env = "RUST_LOG", default_value = "info", hide_env_values = true)]
+    pub log: String,
+    /// Lines for people or for collectors.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// Options of the agent.
+#[derive(Debug, Args)]
+pub struct AgentArguments {
+    /// Name of the Node that this agent runs on.
+    #[arg(long, env = "NODE_NAME")]
+    pub node_name: String,
+    /// File that lists the node's GPUs (YAML).
+    #[arg(long)]
+    pub inventory: PathBuf,
+    /// Extended resource that the GPUs are advertised as.
+    #[arg(long, default_value = "nvidia.com/gpu", value_parser = resource_name)]
+    pub resource: String,
+    /// Whether to advertise the GPUs to the kubelet; false where another device plugin does.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub device_plugin: bool,
+    /// The kubelet's device-plugin directory.
+    #[arg(long, default_value = "/var/lib/kubelet/device-plugins")]
+    pub device_plugin_dir: PathBuf,
+    /// Where /livez and /readyz are served.
+    #[arg(long, default_value = "0.0.0.0:8081")]
+    pub health_listen: SocketAddr,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// Options of the webhook.
+#[derive(Debug, Args)]
+pub struct WebhookArguments {
+    /// Where reviews are served (TLS).
+    #[arg(long, default_value = "0.0.0.0:10250")]
+    pub listen: SocketAddr,
+    /// Where /livez and /readyz are served.
+    #[arg(long, default_value = "0.0.0.0:8081")]
+    pub health_listen: SocketAddr,
+    /// Namespace of the webhook.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: String,
+    /// Service by which the API server reaches the webhook.
+    #[arg(long)]
+    pub service: String,
+    /// ValidatingWebhookConfiguration that registers the webhook.
+    #[arg(long)]
+    pub configuration: String,
+    /// Secret that holds the webhook's CA; it must be there, and may be empty.
+    #[arg(long)]
+    pub ca_secret: String,
+    /// Extended resource that counts GPUs.
+    #[arg(long, default_value = "nvidia.com/gpu", value_parser = resource_name)]
+    pub resource: String,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+impl AgentArguments {
+    /// What the agent is told to do.
+    #[must_use]
+    pub fn settings(self) -> node::Settings {
+        let Self {
+            node_name,
+            inventory,
+            resource,
+            device_plugin,
+            device_plugin_dir,
+            health_listen,
+            log: _,
+        } = self;
+        let advertisement = device_plugin.then_some(Advertisement {
+            directory: device_plugin_dir,
+            resource,
+        });
+        node::Settings {
+            node_name,
+            inventory,
+            advertisement,
+            health: health_listen,
+        }
+    }
+}
+
+impl WebhookArguments {
+    /// What the webhook is told to do.
+    #[must_use]
+    pub fn settings(self) -> admission::Settings {
+        let Self {
+            listen,
+            health_listen,
+            namespace,
+            service,
+            configuration,
+            ca_secret,
+            resource,
+            log: _,
+        } = self;
+        let identity = Identity {
+            namespace,
+            service,
+            ca_secret,
+            configuration,
+        };
+        admission::Settings {
+            listen,
+            health: health_listen,
+            identity,
+            resource,
+        }
+    }
+}
+
+/// An extended resource as the kubelet takes it: `domain/name`, outside `kubernetes.io/`
+/// (`IsExtendedResourceName` of k8s.io/kubernetes/pkg/apis/core/v1/helper).
+fn resource_name(text: &str) -> Result<String, String> {
+    let letters = |part: &str| {
+        let edges = part.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+            && part.ends_with(|letter: char| letter.is_ascii_alphanumeric());
+        edges
+            && part
+                .bytes()
+                .all(|letter| letter.is_ascii_alphanumeric() || b"-_.".contains(&letter))
+    };
+    match text.split_once('/') {
+        Some((domain, name))
+            if letters(domain)
+                && letters(name)
+                && name.len() <= 63
+                && domain.len() <= 244
+                && !domain.ends_with("kubernetes.io") =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err("expected DOMAIN/NAME outside kubernetes.io, as nvidia.com/gpu".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn resource_names_that_the_kubelet_refuses_are_refused_here() {
+        for wrong in [
+            "gpu",
+            "kubernetes.io/gpu",
+            "nvidia.com/",
+            "nvidia.com/-gpu",
+            "/gpu",
+            "a/b/c",
+        ] {
+            assert!(resource_name(wrong).is_err(), "{wrong}");
+        }
+        for right in [
+            "nvidia.com/gpu",
+            "nvidia.com/mig-1g.5gb",
+            "example.com/GPU_a",
+        ] {
+            assert!(resource_name(right).is_ok(), "{right}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What a Pod asks for, and which nodes could run it.
+//!
+//! Knows nothing of images: that a container has one is all it says. Only `watch` talks to the API server.
+
+pub mod demand;
+pub mod fleet;
+pub mod schedule;
+pub mod watch;

@@ -1,0 +1,50 @@
+//! gpu-capgate tells a Kubernetes cluster what its GPUs can run, and refuses Pods whose image cannot run on them.
+//!
+//! This file is the map. One program, two roles that run in a cluster, and a layer a folder:
+//!
+//! | module | what it answers | files |
+//! |---|---|---|
+//! | [`compat`] | can this software run on this GPU and driver? **the decision; pure** | one rule a function, facts in `compat/data` |
+//! | [`labels`] | how is a node's GPU inventory written on the Node? | the contract between the roles |
+//! | [`image`] | what software does an image hold? | `reference`, `evidence` |
+//! | [`cluster`] | what does a Pod ask for, which nodes could run it? | `demand`, `schedule`, `fleet`, `watch` |
+//! | [`admission`] | the webhook: a review in, an answer out | `serve` wires, `review` gathers, `decision` decides, `message` tells |
+//! | [`node`] | the agent: GPUs in, labels and devices out | `serve` wires, `kubelet` and `plugin` talk to the kubelet, `labeller` to the API server |
+//! | [`cli`], [`telemetry`], [`lifecycle`] | arguments · logs · signals, readiness, health endpoint | |
+//!
+//! Who may import whom. `tests/it/layering.rs` reads this table and fails on any other edge, on a module that is not
+//! listed, and on a pure file that names I/O, time, the environment or an asynchronous runtime:
+//!
+//! ```layers
+//! compat:
+//! labels: compat
+//! telemetry:
+//! lifecycle:
+//! image: compat
+//! cluster: compat labels
+//! admission: compat labels image cluster telemetry lifecycle
+//! node: compat labels telemetry lifecycle
+//! cli: compat labels image cluster admission node telemetry lifecycle
+//! main: cli admission node telemetry lifecycle
+//! ```
+//!
+//! ```pure
+//! compat labels
+//! image/reference image/evidence
+//! cluster/demand cluster/schedule cluster/fleet
+//! admission/policy admission/decision admission/message
+//! node/inventory node/allocate
+//! ```
+//!
+//! Who talks to whom outside: `cluster/watch`, `admission/certificates` and `node/labeller` hold a Kubernetes client;
+//! `node/kubelet` and `node/plugin` speak the device-plugin API; nothing else leaves the process.
+
+pub mod admission;
+pub mod cli;
+pub mod cluster;
+pub mod compat;
+pub mod image;
+pub mod labels;
+pub mod lifecycle;
+pub mod node;
+pub mod telemetry;

@@ -1,0 +1,164 @@
+//! A process' life: stop signals, readiness, and the endpoint that tells both to the kubelet.
+//!
+//! Knows nothing of what the roles do.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// What a process still waits for before it is ready. Parts take a token each and drop it when they are.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
+
+/// Held by a part that is not ready yet; dropping it says that the part is.
+#[derive(Debug)]
+pub struct ReadyToken {
+    readiness: Readiness,
+    part: &'static str,
+}
+
+impl Readiness {
+    /// A token for a part, named for the message of `/readyz`.
+    #[must_use]
+    pub fn wait_for(&self, part: &'static str) -> ReadyToken {
+        self.parts().insert(part);
+        ReadyToken {
+            readiness: self.clone(),
+            part,
+        }
+    }
+
+    /// The parts that are not ready.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<&'static str> {
+        self.parts().iter().copied().collect()
+    }
+
+    fn parts(&self) -> std::sync::MutexGuard<'_, BTreeSet<&'static str>> {
+        // The set is whole after every operation, so a panic elsewhere leaves nothing half done in it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ReadyToken {
+    fn drop(&mut self) {
+        self.readiness.parts().remove(self.part);
+        tracing::info!(part = self.part, "ready");
+    }
+}
+
+/// A listener that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}; choose another address with {flag}")]
+pub struct ListenError {
+    address: SocketAddr,
+    flag: &'static str,
+    #[source]
+    source: std::io::Error,
+}
+
+/// Opens a listener; `flag` is the option that a person would change.
+///
+/// # Errors
+/// The address is taken or not ours.
+pub async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ListenError {
+            address,
+            flag,
+            source,
+        })
+}
+
+/// A token that is cancelled on SIGTERM or SIGINT.
+///
+/// # Errors
+/// The process may not handle signals.
+pub fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "stopping");
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+/// Serves `/livez` and `/readyz` until `stop`.
+///
+/// # Errors
+/// The listener broke.
+pub async fn serve_health(
+    listener: TcpListener,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state((readiness, stop.clone()));
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+async fn ready(
+    State((readiness, stop)): State<(Readiness, CancellationToken)>,
+) -> (StatusCode, String) {
+    if stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
+    }
+    match readiness.waiting() {
+        waiting if waiting.is_empty() => (StatusCode::OK, "ok\n".to_owned()),
+        waiting => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("waiting for {}\n", waiting.join(", ")),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_ready_when_each_part_is() {
+        let readiness = Readiness::default();
+        let (nodes, certificate) = (
+            readiness.wait_for("nodes"),
+            readiness.wait_for("certificate"),
+        );
+        drop(nodes);
+        assert_eq!(readiness.waiting(), ["certificate"]);
+        drop(certificate);
+        assert!(readiness.waiting().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_names_the_address_and_the_option() {
+        let taken = listen("127.0.0.1:0".parse().unwrap(), "--listen")
+            .await
+            .unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = listen(address, "--health-listen").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("cannot listen on {address}; choose another address with --health-listen")
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! Parses the command line, hands over, and decides the exit code.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use gpu_capgate::cli::{Cli, Command, LogArguments};
+use gpu_capgate::node::AgentError;
+use gpu_capgate::{admission, node, telemetry};
+
+/// Input that cannot be used; clap uses the same number for a wrong command line.
+const UNUSABLE_INPUT: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gpu-capgate: error: {error:#}");
+            exit_code(&error)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Agent(arguments) => {
+            let runtime = start(&arguments.log)?;
+            runtime.block_on(node::run(arguments.settings()))?;
+        }
+        Command::Webhook(arguments) => {
+            let runtime = start(&arguments.log)?;
+            runtime.block_on(admission::run(arguments.settings()))?;
+        }
+    }
+    Ok(())
+}
+
+/// What both roles need before they run: logs, one TLS provider, threads.
+fn start(log: &LogArguments) -> anyhow::Result<tokio::runtime::Runtime> {
+    telemetry::start(log.log_format, &log.log).with_context(|| format!("--log {:?}", log.log))?;
+    // Fails only if a provider is there already, which is just as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let unusable = matches!(
+        error.downcast_ref(),
+        Some(AgentError::Read { .. } | AgentError::TooLarge { .. } | AgentError::Inventory { .. })
+    ) || error.is::<tracing_subscriber::filter::ParseError>();
+    if unusable {
+        ExitCode::from(UNUSABLE_INPUT)
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,249 @@
+//! Registration with the kubelet: serve a socket, register it, notice when the kubelet has lost it, begin again.
+//!
+//! The order and the fresh socket name for every registration follow from what the kubelet does
+//! (pkg/kubelet/cm/devicemanager/plugin/v1beta1 of Kubernetes 1.25 to 1.37): it dials back before `Register` returns;
+//! it forgets us when any device list of our resource ends; since 1.37 a socket path that it still holds is refused.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Endpoint, Server};
+
+use super::inventory::Inventory;
+use super::plugin::api::RegisterRequest;
+use super::plugin::api::device_plugin_server::DevicePluginServer;
+use super::plugin::api::registration_client::RegistrationClient;
+use super::plugin::{OPTIONS, Plugin};
+use crate::lifecycle::ReadyToken;
+
+const API_VERSION: &str = "v1beta1";
+const KUBELET_SOCKET: &str = "kubelet.sock";
+const SOCKET_PREFIX: &str = "gpu-capgate-";
+/// The kubelet dials back for 10 s within `Register`; longer than that it cannot take.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
+/// After `Register` the kubelet opens the device list at once.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(15);
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// Where and what to advertise.
+#[derive(Debug, Clone)]
+pub struct Advertisement {
+    /// The kubelet's device-plugin directory.
+    pub directory: PathBuf,
+    /// The extended resource.
+    pub resource: String,
+}
+
+/// A registration that did not come about.
+#[derive(Debug, thiserror::Error)]
+enum RegisterError {
+    #[error("cannot serve on {socket}")]
+    Serve { socket: PathBuf, source: io::Error },
+    #[error("cannot reach the kubelet on {socket}")]
+    Dial {
+        socket: PathBuf,
+        source: tonic::transport::Error,
+    },
+    #[error("the kubelet did not answer within {} s", REGISTER_TIMEOUT.as_secs())]
+    NoAnswer,
+    #[error("the kubelet refused resource {resource:?}: {message}")]
+    Refused { resource: String, message: String },
+    #[error("the kubelet registered us but did not ask for the devices within {} s", WATCH_TIMEOUT.as_secs())]
+    NotWatched,
+}
+
+/// Keeps the node's GPUs advertised until `stop`. A kubelet that is away, restarts or drops us is retried for ever.
+pub async fn keep_advertised(
+    advertisement: Advertisement,
+    inventory: watch::Receiver<Arc<Inventory>>,
+    ready: ReadyToken,
+    stop: CancellationToken,
+) {
+    remove_dead_sockets(&advertisement.directory).await;
+    let mut ready = Some(ready);
+    let mut pause = FIRST_RETRY;
+    while !stop.is_cancelled() {
+        match Registration::open(&advertisement, inventory.clone()).await {
+            Ok(registration) => {
+                let devices = inventory.borrow().gpus.len();
+                tracing::info!(
+                    resource = advertisement.resource,
+                    devices,
+                    "registered with the kubelet"
+                );
+                drop(ready.take());
+                pause = FIRST_RETRY;
+                registration.until_lost(&stop).await;
+            }
+            Err(error) => {
+                let error = report(&error);
+                tracing::warn!(error, retry_in = ?pause, "cannot register with the kubelet");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_RETRY),
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// A live registration: our server, and the kubelet on the other side.
+struct Registration {
+    socket: PathBuf,
+    lost: CancellationToken,
+    end: CancellationToken,
+    server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Registration {
+    /// Serves first, since the kubelet calls back before `Register` returns; then registers.
+    async fn open(
+        advertisement: &Advertisement,
+        inventory: watch::Receiver<Arc<Inventory>>,
+    ) -> Result<Self, RegisterError> {
+        let endpoint = fresh_socket_name();
+        let socket = advertisement.directory.join(&endpoint);
+        let listener = UnixListener::bind(&socket).map_err(|source| RegisterError::Serve {
+            socket: socket.clone(),
+            source,
+        })?;
+        let end = CancellationToken::new();
+        let plugin = Plugin::new(inventory, end.clone());
+        let (watched, lost) = (plugin.watched(), plugin.lost());
+        let server = tokio::spawn(
+            Server::builder()
+                .add_service(DevicePluginServer::new(plugin))
+                .serve_with_incoming_shutdown(
+                    UnixListenerStream::new(listener),
+                    end.clone().cancelled_owned(),
+                ),
+        );
+        let registration = Self {
+            socket,
+            lost,
+            end,
+            server,
+        };
+        let outcome = match register(advertisement, endpoint).await {
+            Ok(()) => tokio::time::timeout(WATCH_TIMEOUT, watched.cancelled())
+                .await
+                .map_err(|_| RegisterError::NotWatched),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(()) => Ok(registration),
+            Err(error) => {
+                registration.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn until_lost(self, stop: &CancellationToken) {
+        tokio::select! {
+            () = self.lost.cancelled() => tracing::warn!("the kubelet let go of the device list; registering again"),
+            () = stop.cancelled() => {}
+        }
+        self.close().await;
+    }
+
+    /// Ends the device list before the socket goes, so that the kubelet drops us in order.
+    async fn close(self) {
+        self.end.cancel();
+        match self.server.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the device-plugin server ended"),
+            Err(error) => tracing::error!(%error, "the device-plugin server panicked"),
+        }
+        remove(&self.socket).await;
+    }
+}
+
+async fn register(advertisement: &Advertisement, endpoint: String) -> Result<(), RegisterError> {
+    let socket = advertisement.directory.join(KUBELET_SOCKET);
+    let dial = |source| RegisterError::Dial {
+        socket: socket.clone(),
+        source,
+    };
+    let request = RegisterRequest {
+        version: API_VERSION.to_owned(),
+        endpoint,
+        resource_name: advertisement.resource.clone(),
+        options: Some(OPTIONS),
+    };
+    let call = async {
+        let address = format!("unix:{}", socket.display());
+        let channel = Endpoint::from_shared(address)
+            .map_err(dial)?
+            .connect()
+            .await
+            .map_err(dial)?;
+        RegistrationClient::new(channel)
+            .register(request)
+            .await
+            .map_err(|status| {
+                let resource = advertisement.resource.clone();
+                RegisterError::Refused {
+                    resource,
+                    message: status.message().to_owned(),
+                }
+            })
+    };
+    tokio::time::timeout(REGISTER_TIMEOUT, call)
+        .await
+        .map_err(|_| RegisterError::NoAnswer)??;
+    Ok(())
+}
+
+/// A name that no earlier registration had, in this process or in one before it.
+fn fresh_socket_name() -> String {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    format!("{SOCKET_PREFIX}{:x}.sock", now.as_nanos())
+}
+
+/// Removes sockets of ours on which nobody listens: left by an agent that was killed.
+async fn remove_dead_sockets(directory: &Path) {
+    let Ok(mut entries) = tokio::fs::read_dir(directory).await else {
+        return;
+    };
+    while let Ok(Some(entry)) = entries.next_entry().await {
+        let ours = entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(SOCKET_PREFIX);
+        let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        if ours && UnixStream::connect(entry.path()).await.is_err_and(refused) {
+            remove(&entry.path()).await;
+        }
+    }
+}
+
+async fn remove(socket: &Path) {
+    match tokio::fs::remove_file(socket).await {
+        // A kubelet that starts wipes the directory.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(socket = %socket.display(), %error, "cannot remove our socket");
+        }
+        _ => {}
+    }
+}
+
+/// An error with its causes in one line.
+fn report(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

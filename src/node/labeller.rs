@@ -1,0 +1,97 @@
+//! Writes the node-label contract on this agent's own Node, and keeps it there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::inventory::Inventory;
+use crate::labels::{self, NodeMetadata};
+use crate::lifecycle::ReadyToken;
+
+/// Owner of our labels in server-side apply.
+const FIELD_MANAGER: &str = "gpu-capgate";
+/// Labels that somebody removed come back within that time.
+const REAPPLY: Duration = Duration::from_secs(300);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// The Node to label.
+#[derive(Debug, Clone)]
+pub struct OwnNode {
+    /// Its name.
+    pub name: String,
+    /// The kernel's boot ID.
+    pub boot_id: String,
+}
+
+/// Keeps the Node labelled until `stop`. An API server that is away is retried for ever.
+pub async fn keep_labelled(
+    client: kube::Client,
+    node: OwnNode,
+    mut inventory: watch::Receiver<Arc<Inventory>>,
+    ready: ReadyToken,
+    stop: CancellationToken,
+) {
+    let nodes: Api<Node> = Api::all(client);
+    let mut ready = Some(ready);
+    let mut pause = FIRST_RETRY;
+    while !stop.is_cancelled() {
+        let metadata = labels::encode(&inventory.borrow_and_update().node_gpus(&node.boot_id));
+        let wait = match apply(&nodes, &node.name, &metadata).await {
+            Ok(()) => {
+                if let Some(token) = ready.take() {
+                    tracing::info!(node = node.name, labels = metadata.labels.len(), "labelled");
+                    drop(token);
+                }
+                pause = FIRST_RETRY;
+                REAPPLY
+            }
+            Err(error) => {
+                tracing::warn!(node = node.name, error = explain(&error), retry_in = ?pause, "cannot label the node");
+                let next = (pause * 2).min(LONGEST_RETRY);
+                std::mem::replace(&mut pause, next)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Ok(()) = inventory.changed() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Applies with force: the domain is ours alone. Keys that we wrote before and no longer name go away.
+async fn apply(nodes: &Api<Node>, name: &str, metadata: &NodeMetadata) -> kube::Result<()> {
+    let patch = json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "labels": metadata.labels, "annotations": metadata.annotations },
+    });
+    nodes
+        .patch(
+            name,
+            &PatchParams::apply(FIELD_MANAGER).force(),
+            &Patch::Apply(patch),
+        )
+        .await?;
+    Ok(())
+}
+
+/// What a person can do about it, where the answer tells.
+fn explain(error: &kube::Error) -> String {
+    let kube::Error::Api(status) = error else {
+        return error.to_string();
+    };
+    match status.code {
+        403 => format!(
+            "{}; the agent's ServiceAccount needs get and patch on nodes",
+            status.message
+        ),
+        _ => status.message.clone(),
+    }
+}

@@ -1,0 +1,9 @@
+//! All integration tests, in one binary.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod layering;
