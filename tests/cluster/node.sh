@@ -73,8 +73,14 @@ resolvConf: ""
 nodeStatusUpdateFrequency: 1s
 syncFrequency: 2s
 Y
-launch kubelet kubelet --config "$state/node/kubelet.yaml" --kubeconfig "$state/node/kubeconfig" --hostname-override $node_name \
+# A script, so that a test can kill the kubelet and start it again.
+cat > "$state/node/start-kubelet" <<Y
+#!/bin/sh
+exec kubelet --config "$state/node/kubelet.yaml" --kubeconfig "$state/node/kubeconfig" --hostname-override $node_name \
   --node-ip $node_ip --cert-dir "$state/pki" --v 2
+Y
+chmod +x "$state/node/start-kubelet"
+launch kubelet "$state/node/start-kubelet"
 until_ok "node registered" kubectl get node $node_name
 until_ok "node Ready" kubectl wait --for=condition=Ready node/$node_name --timeout=60s
 # The controller-manager makes the ServiceAccount that every Pod needs.
