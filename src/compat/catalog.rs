@@ -7,7 +7,9 @@ pub mod check;
 mod describe;
 pub mod entry;
 mod gpu;
+mod key;
 mod overlay;
+pub mod release;
 mod table;
 mod torch;
 
@@ -16,11 +18,12 @@ use super::target::ComputeCapability;
 use super::verdict::Code;
 use super::version::{CudaVersion, DottedVersion, DriverVersion};
 pub use entry::{
-    Alias, Channel, Chip, DefaultVariant, DriverBranch, ErrorText, Gpu, LibraryCode, Loading,
-    NgcImage, ReleasePattern, Source, Toolkit, ToolkitRelease, TorchBuild,
+    Alias, Chip, DefaultVariant, DriverBranch, ErrorText, Gpu, LibraryCode, Loading, NgcImage,
+    Toolkit, ToolkitRelease, TorchBuild,
 };
 pub use gpu::GpuLookup;
 pub use overlay::{MAXIMUM_OVERLAY_LENGTH, OverlayError};
+pub use release::{Channel, ReleasePattern, Source};
 pub use torch::TorchLookup;
 
 use table::Table;
@@ -176,6 +179,18 @@ impl Catalog {
         Some(DriverVersion::newest_of(chip.last_driver.unwrap_or(newest)))
     }
 
+    /// The newest toolkit that can compile for a GPU of that capability.
+    #[must_use]
+    pub fn newest_toolkit_for(&self, capability: ComputeCapability) -> Option<CudaVersion> {
+        let chip = self.chip(capability)?;
+        let builds = |toolkit: &&Toolkit| chip.is_built_by(toolkit.cuda);
+        self.toolkits()
+            .iter()
+            .rev()
+            .find(builds)
+            .map(|toolkit| toolkit.cuda)
+    }
+
     /// The files of a library of that version, as published for a CPU architecture and a CUDA major version.
     pub fn library(
         &self,
@@ -205,7 +220,7 @@ impl Catalog {
             .find(|error| error.number == Some(number))
     }
 
-    /// The errors that people see for that cause, the most exact first.
+    /// The errors that people see for that cause: those of CUDA first, then those of torch and of the runtime.
     pub fn errors_of(&self, code: Code) -> impl Iterator<Item = &ErrorText> {
         self.error_texts()
             .iter()

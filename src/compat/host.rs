@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::catalog::Gpu;
+use super::catalog::{Catalog, Gpu};
 use super::target::ComputeCapability;
 use super::version::{CudaVersion, DriverVersion, as_text_in_data};
 
@@ -207,6 +207,25 @@ impl Host {
         Self {
             capability: Some(capability),
             ..Self::default()
+        }
+    }
+
+    /// The same host with the newest driver that drives its GPU, if no driver was told; on a chip that only Linux
+    /// for Tegra drives, with the newest CUDA version that compiles for it.
+    #[must_use]
+    pub fn assuming_newest(self, catalog: &Catalog) -> Self {
+        let Some(capability) = self
+            .capability
+            .filter(|_| self.driver.is_none() && self.cuda.is_none())
+        else {
+            return self;
+        };
+        match catalog.newest_driver(capability) {
+            Some(driver) => self.with_driver(driver),
+            None => Self {
+                cuda: catalog.newest_toolkit_for(capability),
+                ..self
+            },
         }
     }
 

@@ -65,7 +65,7 @@ pub fn judge(software: &Software, host: &Host) -> Judgement {
 /// What becomes of that software on that host, by a knowledge base with an overlay.
 #[must_use]
 pub fn judge_with(catalog: &Catalog, software: &Software, host: &Host) -> Judgement {
-    let mut report = Report::default();
+    let mut report = Report::new();
     if build::check(software, host, &mut report) == ControlFlow::Break(()) {
         return report.into_judgement();
     }

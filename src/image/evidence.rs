@@ -205,6 +205,8 @@ fn attach(software: &mut Software, resolved: &Resolved) {
         others: _,
         torch,
         cuda,
+        driver,
+        lowest,
         sass,
         ptx,
         zstd,
@@ -217,6 +219,8 @@ fn attach(software: &mut Software, resolved: &Resolved) {
     raise(build, &prefix);
     raise(torch, &prefix);
     raise(cuda, &prefix);
+    raise(driver, &prefix);
+    raise(lowest, &prefix);
     raise(sass, &prefix);
     raise(ptx, &prefix);
     raise(zstd, &prefix);

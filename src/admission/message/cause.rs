@@ -99,6 +99,12 @@ pub(super) fn told(finding: &Finding, host: &Host, catalog: &Catalog) -> Told {
             fix: other_build(finding, *capability, host, catalog),
             ..Told::default()
         },
+        Cause::ArchByPublisher { capability, lowest } => Told {
+            sentence: format!("image is made for {} and newer, not for {gpu}", lowest.sm()),
+            needs: format!("{} or newer", lowest.sm()),
+            fix: other_build(finding, *capability, host, catalog),
+            ..Told::default()
+        },
         Cause::Ptx {
             ptx, driver, floor, ..
         } => newer_ptx(*ptx, *driver, *floor, gpu),
@@ -179,20 +185,24 @@ fn unsupported(driver: DriverVersion, reach: DriverReach, gpu: &str) -> Told {
 
 fn too_old(
     has: &str,
-    cuda: CudaVersion,
+    cuda: Option<CudaVersion>,
     floor: DriverFloor,
     reason: FloorReason,
     gpu: &str,
 ) -> Told {
+    let cuda = cuda.map(|cuda| format!("CUDA {cuda}"));
     let why = match reason {
-        FloorReason::Toolkit => format!("CUDA {cuda}"),
+        FloorReason::Toolkit => cuda.clone().unwrap_or_else(|| "its CUDA".to_owned()),
         FloorReason::Compression => "its compressed GPU code".to_owned(),
+        FloorReason::Declared => "its author's word".to_owned(),
     };
     Told {
         sentence: format!(
             "image needs NVIDIA driver >= {floor} ({why}), and beside {gpu} is {has}"
         ),
-        needs: format!("CUDA {cuda}, so driver {floor} or newer"),
+        needs: cuda
+            .map(|cuda| format!("{cuda}, so driver {floor} or newer"))
+            .unwrap_or_default(),
         fix: format!(
             "use an image built with an older CUDA, or update the driver to {floor} or newer"
         ),

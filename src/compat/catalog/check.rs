@@ -1,7 +1,8 @@
 //! Checks of the knowledge base against itself: of the embedded tables by tests, of an overlay when it is read.
 
 use super::Catalog;
-use super::entry::{DriverBranch, Entry, Gpu, TorchBuild};
+use super::entry::{DriverBranch, Gpu, TorchBuild};
+use super::key::Entry;
 use super::table::Document;
 use crate::compat::version::Variant;
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::entry::{Channel, TorchBuild};
+use super::entry::TorchBuild;
+use super::release::Channel;
 use super::{Catalog, TorchLookup};
 use crate::compat::host::CpuArchitecture;
 use crate::compat::require::Requirements;

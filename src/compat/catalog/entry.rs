@@ -1,115 +1,15 @@
 //! The kinds of entries in the knowledge base, one struct for each table in `data/*.toml`.
 
-use std::convert::Infallible;
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
-
 use serde::Deserialize;
 
+use super::release::{Channel, ReleasePattern, Source};
 use crate::compat::host::{Brand, CpuArchitecture, GpuClass, Platform, word_enum};
 use crate::compat::software::{Evidence, Origin, Proof};
 use crate::compat::target::{ComputeCapability, TargetList};
 use crate::compat::verdict::{Code, LibraryNeed};
 use crate::compat::version::{
-    CudaVersion, DottedVersion, DriverFloor, PtxIsa, TorchVersion, Variant, VersionError,
-    as_text_in_data, digits,
+    CudaVersion, DottedVersion, DriverFloor, PtxIsa, TorchVersion, Variant,
 };
-
-/// A public citation: a wheel with its hash, a pull request, a document.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Source(Arc<str>);
-
-impl Source {
-    /// The citation's text; cheap to clone.
-    #[must_use]
-    pub fn text(&self) -> &Arc<str> {
-        &self.0
-    }
-}
-
-impl FromStr for Source {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.into()))
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-/// A torch release, or all patch releases of a minor version (`2.7.x`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReleasePattern {
-    /// First number.
-    pub major: u16,
-    /// Second number.
-    pub minor: u16,
-    /// Third number; `None` stands for any.
-    pub patch: Option<u16>,
-}
-
-impl ReleasePattern {
-    /// Whether that version is one of these releases.
-    #[must_use]
-    pub fn matches(&self, version: &TorchVersion) -> bool {
-        let same = (self.major, self.minor) == (version.major, version.minor);
-        same && self.patch.is_none_or(|patch| patch == version.patch)
-    }
-}
-
-impl FromStr for ReleasePattern {
-    type Err = VersionError;
-
-    fn from_str(text: &str) -> Result<Self, VersionError> {
-        const KIND: &str = "torch release";
-        VersionError::refuse_long(KIND, text)?;
-        let malformed = || VersionError::malformed(KIND, "like 2.6.0 or 2.7.x", text);
-        let mut parts = text.split('.');
-        let major = parts.next().and_then(digits).ok_or_else(malformed)?;
-        let minor = parts.next().and_then(digits).ok_or_else(malformed)?;
-        let patch = match parts.next() {
-            Some("x") => None,
-            Some(number) => Some(digits(number).ok_or_else(malformed)?),
-            None => return Err(malformed()),
-        };
-        if parts.next().is_some() {
-            Err(malformed())
-        } else {
-            Ok(Self {
-                major,
-                minor,
-                patch,
-            })
-        }
-    }
-}
-
-impl fmt::Display for ReleasePattern {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}.{}.", self.major, self.minor)?;
-        match self.patch {
-            Some(patch) => patch.fmt(formatter),
-            None => formatter.write_str("x"),
-        }
-    }
-}
-
-word_enum! {
-    /// How a torch build is packaged; pip and conda builds of one release differ in their code.
-    Channel, "channel" {
-        /// A wheel.
-        Pip = "pip",
-        /// A conda package.
-        Conda = "conda",
-    }
-}
-
-as_text_in_data!(Source, ReleasePattern);
 
 /// Where entries of a table come from when they were not written in an overlay.
 fn catalog() -> Origin {
@@ -266,6 +166,8 @@ pub struct Chip {
     pub loading: Loading,
     /// First CUDA version whose builds for lower minor versions may load after all: not proven either way.
     pub unproven_from: Option<CudaVersion>,
+    /// First CUDA version whose builds for lower minor versions load as on a discrete GPU.
+    pub relaxed_from: Option<CudaVersion>,
     /// The same silicon under another number.
     pub same_silicon: Option<ComputeCapability>,
     /// Family of `f` targets that it belongs to, named by its lowest member.
@@ -395,72 +297,6 @@ pub struct Alias {
     /// The image that it is.
     pub is: Box<str>,
 }
-
-/// What tables need of their entries.
-pub trait Entry: Clone {
-    /// What tells one entry from another; tables are sorted by it.
-    type Key<'a>: Ord + fmt::Debug
-    where
-        Self: 'a;
-
-    /// The entry's key.
-    fn key(&self) -> Self::Key<'_>;
-
-    /// Marks an entry that came from an overlay.
-    fn mark_attached(&mut self) {}
-}
-
-macro_rules! keyed {
-    ($name:ident, $key:ty, |$entry:ident| $get:expr) => {
-        impl Entry for $name {
-            type Key<'a> = $key;
-
-            fn key(&self) -> Self::Key<'_> {
-                let $entry = self;
-                $get
-            }
-        }
-    };
-}
-
-impl Entry for TorchBuild {
-    type Key<'a> = (CpuArchitecture, Channel, ReleasePattern, Variant);
-
-    fn key(&self) -> Self::Key<'_> {
-        (self.arch, self.channel, self.release, self.variant)
-    }
-
-    fn mark_attached(&mut self) {
-        self.origin = Origin::Attached;
-    }
-}
-
-keyed!(DefaultVariant, (CpuArchitecture, ReleasePattern), |entry| (
-    entry.arch,
-    entry.first
-));
-keyed!(Toolkit, CudaVersion, |entry| entry.cuda);
-keyed!(DriverBranch, u16, |entry| entry.branch);
-keyed!(Chip, ComputeCapability, |entry| entry.capability);
-keyed!(Gpu, &'a str, |entry| &*entry.name);
-keyed!(
-    LibraryCode,
-    (&'a str, CpuArchitecture, u16, DottedVersion, &'a str),
-    |entry| (
-        &*entry.name,
-        entry.arch,
-        entry.cuda_major,
-        entry.version,
-        &*entry.file
-    )
-);
-keyed!(NgcImage, &'a str, |entry| &*entry.tag);
-keyed!(ErrorText, (&'a str, Option<u32>, &'a str), |entry| (
-    &*entry.origin,
-    entry.number,
-    &*entry.text
-));
-keyed!(Alias, &'a str, |entry| &*entry.image);
 
 macro_rules! cited {
     ($($name:ident),+) => {$(

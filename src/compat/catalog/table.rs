@@ -5,9 +5,10 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 use super::entry::{
-    Alias, Chip, DefaultVariant, DriverBranch, Entry, ErrorText, Gpu, LibraryCode, NgcImage,
-    Toolkit, TorchBuild,
+    Alias, Chip, DefaultVariant, DriverBranch, ErrorText, Gpu, LibraryCode, NgcImage, Toolkit,
+    TorchBuild,
 };
+use super::key::Entry;
 
 /// What one TOML document may hold: any mixture of the kinds of entries.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -1,7 +1,8 @@
 //! Questions about torch builds.
 
 use super::Catalog;
-use super::entry::{Channel, TorchBuild};
+use super::entry::TorchBuild;
+use super::release::Channel;
 use crate::compat::host::CpuArchitecture;
 use crate::compat::rules::kernel::{self, Fit};
 use crate::compat::software::Proof;

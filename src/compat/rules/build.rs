@@ -55,49 +55,55 @@ fn check_kind(software: &Software, report: &mut Report) -> ControlFlow<()> {
     let Some((kind, evidence)) = software.build.known() else {
         return ControlFlow::Continue(());
     };
-    let facts: Vec<UsedFact> = used(FactName::Build, &software.build, FactValue::Build)
-        .into_iter()
-        .collect();
-    let finding = match kind {
+    let fact = used(FactName::Build, &software.build, FactValue::Build);
+    match kind {
         BuildKind::Cuda => {
-            report.rests_on(facts);
+            report.rests_on(fact);
             return ControlFlow::Continue(());
         }
-        BuildKind::Rocm | BuildKind::Xpu => {
-            let force = force(evidence, Ground::Contents);
-            Finding {
-                code: Code::Vendor,
-                verdict: verdict(evidence),
-                force,
-                cause: Cause::Vendor { build: *kind },
-                facts,
-            }
-        }
-        BuildKind::CpuOnly => {
-            let cause = Cause::CpuBuild {
-                torch: software.torch.value().cloned(),
-            };
-            let force = cpu_force(software, evidence);
-            Finding {
-                code: Code::CpuBuild,
-                verdict: verdict(evidence),
-                force,
-                cause,
-                facts,
-            }
-        }
-    };
-    if finding.verdict == Verdict::Unknown {
-        report.missing_because(
-            FactName::Build,
-            "whose GPUs the build is for is only hinted at",
-        );
+        BuildKind::Rocm | BuildKind::Xpu => other_vendor(*kind, evidence, fact, report),
+        BuildKind::CpuOnly => cpu_build(software, evidence, fact, report),
     }
-    report.add(finding);
     ControlFlow::Break(())
 }
 
-/// The verdict on a build for other hardware is `fails`, also where its evidence may only warn (design 1.1).
+/// A name is not enough: tags that name another vendor have held CUDA builds (YanWenKun/ComfyUI-Docker 187).
+fn other_vendor(kind: BuildKind, evidence: &Evidence, fact: Option<UsedFact>, report: &mut Report) {
+    if force(evidence, Ground::Contents) == Force::MayWarn {
+        return report
+            .missing_because(FactName::Build, format!("a {kind} build is only hinted at"));
+    }
+    let facts = fact.into_iter().collect();
+    report.fails(
+        Code::Vendor,
+        Ground::Contents,
+        Cause::Vendor { build: kind },
+        facts,
+    );
+}
+
+fn cpu_build(
+    software: &Software,
+    evidence: &Evidence,
+    fact: Option<UsedFact>,
+    report: &mut Report,
+) {
+    let verdict = verdict(evidence);
+    if verdict == Verdict::Unknown {
+        report.missing_because(FactName::Build, "a CPU build is only hinted at");
+    }
+    report.add(Finding {
+        code: Code::CpuBuild,
+        verdict,
+        force: cpu_force(software, evidence),
+        cause: Cause::CpuBuild {
+            torch: software.torch.value().cloned(),
+        },
+        facts: fact.into_iter().collect(),
+    });
+}
+
+/// The verdict on a CPU build is `fails`, also where its evidence may only warn (design 1.1).
 fn verdict(evidence: &Evidence) -> Verdict {
     match evidence.standing() {
         Standing::MayDeny | Standing::MayDenyFloors => Verdict::Fails,

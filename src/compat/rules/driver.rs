@@ -1,4 +1,4 @@
-//! Driver floors: of a toolkit, and of compressed GPU code.
+//! Driver floors: of a toolkit, of compressed GPU code, and by the author's word.
 
 use super::Case;
 use super::offer::uses_ordinary_driver;
@@ -7,7 +7,7 @@ use crate::compat::catalog::{Catalog, Toolkit};
 use crate::compat::software::{Fact, FactName};
 use crate::compat::target::Target;
 use crate::compat::verdict::{Cause, Code, CompatState, FactValue, FloorReason, UsedFact};
-use crate::compat::version::{CudaVersion, DriverFloor};
+use crate::compat::version::{CudaVersion, DriverFloor, DriverVersion};
 
 /// A floor with the toolkit entry that it comes from.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,13 @@ pub(super) fn compression_floor(catalog: &Catalog, cuda: CudaVersion) -> Option<
 /// The driver must be at or above the toolkit's floor, or offer its CUDA version, or be replaced by a
 /// forward-compatibility package that applies.
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+    check_toolkit(case, report);
+    if !report.has(Code::Driver) {
+        check_declared(case, report);
+    }
+}
+
+fn check_toolkit(case: &Case<'_>, report: &mut Report) {
     let cuda = match &case.software.cuda {
         Fact::Known(cuda, _) => cuda,
         Fact::Gap(gap) => return report.missing(FactName::Cuda, gap.clone()),
@@ -68,7 +75,12 @@ pub(super) fn check_compression(case: &Case<'_>, target: Target, report: &mut Re
         .zstd
         .value()
         .is_some_and(|targets| targets.contains(target));
-    let Some(cuda) = case.software.cuda.value().filter(|_| compressed) else {
+    let Some(cuda) = case
+        .software
+        .cuda
+        .value()
+        .filter(|_| compressed && !report.has(Code::Driver))
+    else {
         return;
     };
     match compression_floor(case.catalog, *cuda) {
@@ -90,33 +102,67 @@ fn check_floor(
     let Some(driver) = case.host.driver else {
         return report.missing_because(FactName::Driver, "the host's driver is not known");
     };
-    let mut facts = facts_of(case, floor, reason);
+    let facts = facts_of(case, floor, reason);
     if floor.driver.is_met_by(driver) {
-        report.rests_on(facts);
-        return;
+        return report.rests_on(facts);
     }
     let compat_fact = used(FactName::Compat, &case.software.compat, FactValue::Compat);
+    let facts = facts.into_iter().chain(compat_fact);
     match &case.compat {
-        CompatState::Applies { .. } => report.rests_on(facts.into_iter().chain(compat_fact)),
+        CompatState::Applies { .. } => report.rests_on(facts),
         CompatState::Unknown { gap } => report.missing(FactName::Compat, gap.clone()),
-        state @ (CompatState::Absent
+        CompatState::Absent
         | CompatState::NotNewer
         | CompatState::BranchNotListed { .. }
         | CompatState::ClassExcluded { .. }
-        | CompatState::ChipExcluded { .. }) => {
-            facts.extend(compat_fact);
-            let offers = case.offer.exact();
-            let compat = state.clone();
-            let found = Cause::Driver {
-                driver: Some(driver),
-                offers,
-                cuda,
-                floor: floor.driver,
-                reason,
-                compat,
-            };
-            report.fails(Code::Driver, Ground::Floor, found, facts);
+        | CompatState::ChipExcluded { .. } => {
+            let found = too_old(case, driver, Some(cuda), floor.driver, reason);
+            report.fails(Code::Driver, Ground::Floor, found, facts.collect());
         }
+    }
+}
+
+/// The author's own word on the least driver counts as it stands, whatever the libraries could do.
+fn check_declared(case: &Case<'_>, report: &mut Report) {
+    let Some(floor) = case.software.driver.value() else {
+        return;
+    };
+    let fact = used(
+        FactName::DeclaredDriver,
+        &case.software.driver,
+        FactValue::Floor,
+    );
+    match case.host.driver {
+        None => report.missing_because(FactName::Driver, "the host's driver is not known"),
+        Some(driver) if floor.is_met_by(driver) => report.rests_on(fact),
+        Some(driver) => {
+            let cuda = case.software.cuda.value().copied();
+            let found = too_old(case, driver, cuda, *floor, FloorReason::Declared);
+            report.fails(
+                Code::Driver,
+                Ground::Floor,
+                found,
+                fact.into_iter().collect(),
+            );
+        }
+    }
+}
+
+fn too_old(
+    case: &Case<'_>,
+    driver: DriverVersion,
+    cuda: Option<CudaVersion>,
+    floor: DriverFloor,
+    reason: FloorReason,
+) -> Cause {
+    let (offers, compat) = (case.offer.exact(), case.compat.clone());
+    Cause::Driver {
+        driver: Some(driver),
+        offers,
+        cuda,
+        floor,
+        reason,
+        compat,
     }
 }
 

@@ -1,8 +1,7 @@
 //! Forward compatibility: whether the `cuda-compat` libraries in an image take the place of the host's.
 
-use std::sync::Arc;
-
 use super::Case;
+use super::gpu::{self, Reach};
 use super::offer::uses_ordinary_driver;
 use super::report::{Report, used};
 use crate::compat::catalog::{Catalog, Chip, Toolkit};
@@ -26,7 +25,7 @@ pub(super) fn state(
             driver,
             branches,
         }) => {
-            let package = Package::new(catalog, *cuda, *driver, branches.clone());
+            let package = Package::new(catalog, *cuda, *driver, branches.as_deref());
             package.state(catalog, host, chip)
         }
         None => match software.cuda.value() {
@@ -44,7 +43,7 @@ pub(super) fn state(
 }
 
 fn assumed_state(
-    package: &Package,
+    package: &Package<'_>,
     catalog: &Catalog,
     host: &Host,
     chip: Option<&Chip>,
@@ -69,20 +68,20 @@ fn unknown(reason: &str) -> CompatState {
 }
 
 /// A package with what the catalog adds to it.
-struct Package {
+struct Package<'a> {
     cuda: CudaVersion,
     driver: Option<DriverVersion>,
     /// Branch that it comes from.
     branch: Option<u16>,
-    listed: Option<Arc<[u16]>>,
+    listed: Option<&'a [u16]>,
 }
 
-impl Package {
+impl<'a> Package<'a> {
     fn new(
-        catalog: &Catalog,
+        catalog: &'a Catalog,
         cuda: CudaVersion,
         driver: Option<DriverVersion>,
-        noted: Option<Arc<[u16]>>,
+        noted: Option<&'a [u16]>,
     ) -> Self {
         let toolkit = catalog.toolkit(cuda);
         let paired = || {
@@ -91,11 +90,10 @@ impl Package {
                 .map(DriverFloor::branch)
         };
         let branch = driver.map(DriverVersion::branch).or_else(paired);
-        let listed = noted.or_else(|| {
-            toolkit
-                .and_then(|toolkit| toolkit.forward.as_deref())
-                .map(Arc::from)
-        });
+        let listed = match noted {
+            Some(noted) => Some(noted),
+            None => toolkit.and_then(|toolkit| toolkit.forward.as_deref()),
+        };
         Self {
             cuda,
             driver,
@@ -107,7 +105,7 @@ impl Package {
     /// NVIDIA's CUDA compatibility guide, and the enable-cuda-compat hook of its container toolkit: used only
     /// if newer than the host's driver and if the host's branch is on the package's list; works on data-centre
     /// GPUs only, apart from some RTX boards and Jetsons of which no list was found; and its own libcuda must
-    /// still know the chip (nvidia/container-images/cuda issue 182).
+    /// know the chip: not dropped (nvidia/container-images/cuda issue 182), nor newer than it.
     fn state(&self, catalog: &Catalog, host: &Host, chip: Option<&Chip>) -> CompatState {
         if !uses_ordinary_driver(host, chip) {
             return unknown("forward compatibility on a Jetson has packages of its own");
@@ -118,11 +116,11 @@ impl Package {
         if self.is_not_newer(catalog, driver) {
             return CompatState::NotNewer;
         }
-        match &self.listed {
+        match self.listed {
             None => unknown("the driver branches that its package accepts are not known"),
             Some(branches) if branches.contains(&driver.branch()) => self.state_on_gpu(host, chip),
             Some(branches) => CompatState::BranchNotListed {
-                branches: branches.clone(),
+                branches: branches.into(),
             },
         }
     }
@@ -137,7 +135,7 @@ impl Package {
     }
 
     fn state_on_gpu(&self, host: &Host, chip: Option<&Chip>) -> CompatState {
-        if let Some(branch) = self.branch.filter(|branch| forgets(chip, *branch)) {
+        if let Some(branch) = self.branch.filter(|branch| !knows(chip, *branch)) {
             return CompatState::ChipExcluded { branch };
         }
         match host.class {
@@ -159,28 +157,29 @@ impl Package {
     }
 }
 
-fn forgets(chip: Option<&Chip>, branch: u16) -> bool {
-    chip.and_then(|chip| chip.last_driver)
-        .is_some_and(|last| branch > last)
+/// Whether the libcuda of a branch knows a chip.
+fn knows(chip: Option<&Chip>, branch: u16) -> bool {
+    chip.is_none_or(
+        |chip| match gpu::reach(chip, DriverVersion::newest_of(branch)) {
+            Reach::Drives | Reach::Unproven(_) => true,
+            Reach::Not(_) => false,
+        },
+    )
 }
 
-/// Warns where the libraries would be put in front of the host's and do not work there: error 804 on GPUs
-/// without forward compatibility. Where their libcuda no longer knows the chip, the outcome is unknown.
+/// Warns where the libraries are newer than the host's and do not apply: on a GPU without forward
+/// compatibility (error 804), on one that their libcuda does not know, or over a driver branch that is not on
+/// their list (error 803 where a runtime loads them all the same).
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let Some(package @ CompatPackage::Present { .. }) = case.software.compat.value() else {
         return;
     };
     match &case.compat {
-        CompatState::ClassExcluded { .. } => {}
-        CompatState::ChipExcluded { .. } => {
-            report.missing_because(
-                FactName::Compat,
-                "its forward-compatibility libraries do not know this GPU any more",
-            );
-        }
+        CompatState::ClassExcluded { .. }
+        | CompatState::ChipExcluded { .. }
+        | CompatState::BranchNotListed { .. } => {}
         CompatState::Absent
         | CompatState::NotNewer
-        | CompatState::BranchNotListed { .. }
         | CompatState::Applies { .. }
         | CompatState::Unknown { .. } => return,
     }

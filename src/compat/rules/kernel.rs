@@ -35,17 +35,30 @@ pub fn fit(
     capability: ComputeCapability,
     cuda: Option<CudaVersion>,
 ) -> Fit {
+    fit_on(catalog, catalog.chip(capability), target, capability, cuda)
+}
+
+/// The same, for a chip that was looked up already.
+fn fit_on(
+    catalog: &Catalog,
+    chip: Option<&Chip>,
+    target: Target,
+    capability: ComputeCapability,
+    cuda: Option<CudaVersion>,
+) -> Fit {
     if target.capability == capability {
         return Fit::Loads;
     }
-    let chip = catalog.chip(capability);
     if chip.and_then(|chip| chip.same_silicon) == Some(target.capability) {
         return Fit::Unproven;
+    }
+    if target.capability.major() != capability.major() || target.capability > capability {
+        return Fit::No;
     }
     match target.suffix {
         Suffix::ArchSpecific => Fit::No,
         Suffix::FamilySpecific => family_fit(catalog, target.capability, capability),
-        Suffix::Base => base_fit(catalog, target.capability, capability, cuda),
+        Suffix::Base => base_fit(catalog, chip, target.capability, cuda),
     }
 }
 
@@ -61,32 +74,38 @@ fn family_fit(catalog: &Catalog, target: ComputeCapability, capability: ComputeC
     }
 }
 
+/// Code of the same generation and a lower minor version.
 fn base_fit(
     catalog: &Catalog,
+    chip: Option<&Chip>,
     target: ComputeCapability,
-    capability: ComputeCapability,
     cuda: Option<CudaVersion>,
 ) -> Fit {
-    if target.major() != capability.major() || target > capability {
-        return Fit::No;
-    }
-    let from_tegra = catalog
-        .chip(target)
-        .is_some_and(|chip| chip.platform == Platform::Tegra);
-    match catalog.chip(capability) {
+    let from_tegra = |target| {
+        catalog
+            .chip(target)
+            .is_some_and(|chip| chip.platform == Platform::Tegra)
+    };
+    match chip {
         Some(chip) if chip.loading == Loading::Exact => exact_fit(chip, cuda),
-        Some(_) | None if from_tegra => Fit::Unproven,
+        Some(_) | None if from_tegra(target) => Fit::Unproven,
         Some(_) | None => Fit::Loads,
     }
 }
 
-/// Code for a lower minor version on a chip that loads only its own: not before the CUDA version from which
-/// server builds are reported to run there, and unproven after.
+/// Code for a lower minor version on a chip that loads only its own: it loads from the CUDA version on from
+/// which torch counts server builds there (device table in the torch 2.15.0 wheel), and is unproven from the
+/// one on from which such builds are reported to run.
 fn exact_fit(chip: &Chip, cuda: Option<CudaVersion>) -> Fit {
-    match (chip.unproven_from, cuda) {
-        (Some(from), Some(cuda)) if cuda < from => Fit::No,
-        (Some(_), _) => Fit::Unproven,
-        (None, _) => Fit::No,
+    let since =
+        |from: Option<CudaVersion>| from.is_some_and(|from| cuda.is_some_and(|cuda| cuda >= from));
+    let ever = chip.unproven_from.is_some() || chip.relaxed_from.is_some();
+    if since(chip.relaxed_from) {
+        Fit::Loads
+    } else if since(chip.unproven_from) || (cuda.is_none() && ever) {
+        Fit::Unproven
+    } else {
+        Fit::No
     }
 }
 
@@ -98,9 +117,10 @@ pub fn best_target(
     capability: ComputeCapability,
     cuda: Option<CudaVersion>,
 ) -> Option<(Fit, Target)> {
+    let chip = catalog.chip(capability);
     let usable = sass
         .iter()
-        .map(|target| (fit(catalog, *target, capability, cuda), *target));
+        .map(|target| (fit_on(catalog, chip, *target, capability, cuda), *target));
     usable.filter(|(fit, _)| *fit != Fit::No).max()
 }
 

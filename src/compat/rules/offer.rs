@@ -17,7 +17,7 @@ impl Offer {
     /// What the driver itself says; else what its branch offers; else what the listed branches around it do.
     ///
     /// CUDA's level rises with the branch (PTX ISA release history; CUDA release notes). On Tegra the numbers
-    /// of Linux for Tegra say nothing about it.
+    /// of Linux for Tegra say nothing about it, and only the chip does.
     #[must_use]
     pub fn of(catalog: &Catalog, host: &Host, chip: Option<&Chip>) -> Self {
         if let Some(cuda) = host.cuda {
@@ -25,7 +25,7 @@ impl Offer {
         }
         match host.driver {
             Some(driver) if uses_ordinary_driver(host, chip) => Self::of_driver(catalog, driver),
-            Some(_) | None => Self::default(),
+            Some(_) | None => Self::of_tegra(chip),
         }
     }
 
@@ -34,6 +34,15 @@ impl Offer {
         Self {
             least: below.map(|branch| branch.cuda),
             most: above.map(|branch| branch.cuda),
+        }
+    }
+
+    /// Every driver of a Tegra chip offers at least the CUDA version that the chip came with.
+    fn of_tegra(chip: Option<&Chip>) -> Self {
+        let tegra = chip.filter(|chip| !chip.has_ordinary_driver());
+        Self {
+            least: tegra.map(|chip| chip.first_toolkit),
+            most: None,
         }
     }
 

@@ -17,7 +17,6 @@ pub(super) enum Ground {
 }
 
 /// What has been found so far.
-#[derive(Default)]
 pub(super) struct Report {
     findings: Vec<Finding>,
     gaps: Vec<MissingFact>,
@@ -46,7 +45,19 @@ pub(super) fn looked_up(name: FactName, value: FactValue, evidence: Evidence) ->
     }
 }
 
+/// Facts that a good verdict usually rests on; room for them is made at once.
+const USUAL_FACTS: usize = 8;
+
 impl Report {
+    /// Nothing found yet.
+    pub(super) fn new() -> Self {
+        Self {
+            findings: Vec::new(),
+            gaps: Vec::new(),
+            facts: Vec::with_capacity(USUAL_FACTS),
+        }
+    }
+
     /// Notes facts that a good verdict rests on.
     pub(super) fn rests_on(&mut self, facts: impl IntoIterator<Item = UsedFact>) {
         self.facts.extend(facts);
@@ -62,32 +73,33 @@ impl Report {
         self.missing(name, Gap::new(reason));
     }
 
-    /// Adds a cause of failure. On evidence that may not deny, the verdict is unknown and the finding warns.
+    /// Adds a cause of certain failure. Where the evidence may not deny, nothing is certain: a gap.
     pub(super) fn fails(&mut self, code: Code, ground: Ground, cause: Cause, facts: Vec<UsedFact>) {
         let weak = facts
             .iter()
             .find(|fact| force(&fact.evidence, ground) == Force::MayWarn);
-        let (verdict, force) = match weak {
-            None => (Verdict::Fails, Force::MayDeny),
-            Some(fact) => {
-                let reason = format!(
-                    "the evidence is not enough to be sure: {}",
-                    fact.evidence.source
-                );
-                self.gaps.push(MissingFact {
-                    name: fact.name,
-                    gap: Gap::new(reason),
-                });
-                (Verdict::Unknown, Force::MayWarn)
-            }
-        };
+        if let Some(fact) = weak {
+            let reason = format!(
+                "{code} is likely, but not certain by this evidence: {}",
+                fact.evidence.source
+            );
+            return self.gaps.push(MissingFact {
+                name: fact.name,
+                gap: Gap::new(reason),
+            });
+        }
         self.findings.push(Finding {
             code,
-            verdict,
-            force,
+            verdict: Verdict::Fails,
+            force: Force::MayDeny,
             cause,
             facts,
         });
+    }
+
+    /// Whether something with that code has been found.
+    pub(super) fn has(&self, code: Code) -> bool {
+        self.findings.iter().any(|finding| finding.code == code)
     }
 
     /// Adds a finding that warns, whatever the evidence.
@@ -110,13 +122,6 @@ impl Report {
     /// Adds a finding as it is.
     pub(super) fn add(&mut self, finding: Finding) {
         self.findings.push(finding);
-    }
-
-    /// Whether a cause of certain failure has been found.
-    pub(super) fn has_failed(&self) -> bool {
-        self.findings
-            .iter()
-            .any(|finding| finding.verdict == Verdict::Fails)
     }
 
     /// The judgement: the worst of all findings and gaps.

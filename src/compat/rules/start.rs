@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Case;
-use super::report::{Ground, Report, force, used};
+use super::report::{Ground, Report, force};
 use crate::compat::host::{Brand, Host, Platform, RuntimeMode};
 use crate::compat::require::{Answer, Expression, HostProperties, Requirements};
 use crate::compat::software::{Binaries, FactName};
@@ -60,15 +60,7 @@ fn evaluate<'a>(
 /// and where the runtime is not known, an unmet condition is worth a warning.
 fn not_met(case: &Case<'_>, line: &Line, problem: RequireProblem, report: &mut Report) {
     let (variable, expression) = line;
-    let facts: Vec<UsedFact> = used(FactName::Require, &case.software.requirements, |_| {
-        FactValue::Text("".into())
-    })
-    .map(|fact| UsedFact {
-        value: FactValue::Text(expression.to_string().into()),
-        ..fact
-    })
-    .into_iter()
-    .collect();
+    let facts = line_fact(case, expression);
     let weak = facts
         .iter()
         .any(|fact| force(&fact.evidence, Ground::Contents) == Force::MayWarn);
@@ -89,6 +81,17 @@ fn not_met(case: &Case<'_>, line: &Line, problem: RequireProblem, report: &mut R
         cause: found,
         facts,
     });
+}
+
+/// The line that counts, with where it was read.
+fn line_fact(case: &Case<'_>, line: &Expression) -> Vec<UsedFact> {
+    let known = case.software.requirements.known();
+    let fact = known.map(|(_, evidence)| UsedFact {
+        name: FactName::Require,
+        value: FactValue::Text(line.to_string().into()),
+        evidence: evidence.clone(),
+    });
+    fact.into_iter().collect()
 }
 
 fn check_open(host: &Host, line: &Line, report: &mut Report) {

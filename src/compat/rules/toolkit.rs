@@ -56,6 +56,14 @@ pub(super) fn check(
     gap: &Gap,
     report: &mut Report,
 ) {
+    if let Some(lowest) = case
+        .software
+        .lowest
+        .value()
+        .filter(|lowest| capability < **lowest)
+    {
+        return below_lowest(case, capability, *lowest, report);
+    }
     let Some((cuda, _)) = case.software.cuda.known() else {
         return report.missing(FactName::Sass, gap.clone());
     };
@@ -70,6 +78,27 @@ pub(super) fn check(
         Possible::PtxOnly => kernel::check_ptx(case, capability, kernel::SassState::Absent, report),
         Possible::Nothing => cannot_be_built(case, *cuda, capability, report),
     }
+}
+
+/// A publisher's own statement of the oldest GPU counts where the code itself is not known.
+fn below_lowest(
+    case: &Case<'_>,
+    capability: ComputeCapability,
+    lowest: ComputeCapability,
+    report: &mut Report,
+) {
+    let fact = used(
+        FactName::Lowest,
+        &case.software.lowest,
+        FactValue::Capability,
+    );
+    let found = Cause::ArchByPublisher { capability, lowest };
+    report.fails(
+        Code::Arch,
+        Ground::Contents,
+        found,
+        fact.into_iter().collect(),
+    );
 }
 
 pub(super) fn cannot_be_built(

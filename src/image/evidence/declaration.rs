@@ -17,7 +17,7 @@ pub enum Override {
 impl Knowledge<'_> {
     /// The software with its author's declaration, and what the declaration disagreed with. Measured and attached
     /// facts are never overridden. PTX is taken in the language version of the declared toolkit. The declared driver
-    /// is no fact about the software; whoever judges reads it from [`Requires::driver`].
+    /// is the least one by the author's word.
     #[must_use]
     pub fn declared(
         &self,
@@ -52,6 +52,10 @@ impl Knowledge<'_> {
                 Fact::Known(ptx, word.clone()),
                 FactName::Ptx,
             );
+        }
+        if let Some(driver) = requires.driver {
+            let driver = Fact::Known(driver, word.clone());
+            book.put(&mut software.driver, driver, FactName::DeclaredDriver);
         }
         if requires.cuda.is_some() || requires.targets.is_some() {
             let kind = Fact::Known(BuildKind::Cuda, word);

@@ -7,8 +7,9 @@ use super::{Knowledge, ptx_list};
 use crate::compat::catalog::NgcImage;
 use crate::compat::software::Libraries;
 use crate::compat::{
-    BuildKind, Catalog, CompatPackage, CpuArchitecture, CudaVersion, Evidence, Fact, Gap, Origin,
-    PtxList, PtxTarget, Requirements, Scope, Software, Target, TargetList, TorchVersion,
+    BuildKind, Catalog, CompatPackage, ComputeCapability, CpuArchitecture, CudaVersion, Evidence,
+    Fact, Gap, Origin, PtxList, PtxTarget, Requirements, Scope, Software, Target, TargetList,
+    TorchVersion,
 };
 use crate::image::pattern::Captures;
 use crate::image::reference::Reference;
@@ -104,6 +105,7 @@ impl Reading<'_> {
             compat: self.compat(&cuda),
             requirements: self.requirements(&cuda),
             cuda,
+            lowest: lowest(listed),
             sass: code.sass,
             ptx: code.ptx,
             libraries: code.libraries,
@@ -292,6 +294,15 @@ impl Reading<'_> {
     fn evidence(&self) -> Evidence {
         Evidence::new(Origin::Catalog, self.rule.proof, self.rule.source.as_str())
     }
+}
+
+/// The oldest GPU that the publisher's release notes name.
+fn lowest(listed: Option<&NgcImage>) -> Fact<ComputeCapability> {
+    let named = listed.and_then(|image| Some((image.lowest?, image)));
+    named.map_or_else(
+        || Fact::gap("the publisher names no oldest GPU"),
+        |(lowest, image)| Fact::Known(lowest, image.evidence()),
+    )
 }
 
 impl Code {
