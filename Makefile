@@ -8,7 +8,7 @@ CARGO := cargo --locked
 PACKAGES := $(shell cat tests/cluster/packages)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo test setup packages cluster build lint unit e2e docs licences clean
+.PHONY: help demo test setup packages cluster build lint chart unit e2e docs licences clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ help: ## Show this list
 demo: setup build ## See it on a real cluster: install, a refused Pod, a running one
 	tests/cluster/run demo/demo target/debug/gpu-capgate
 
-test: lint docs licences unit e2e ## Everything that CI checks
+test: lint docs licences chart unit e2e ## Everything that CI checks
 
 setup: packages cluster ## Debian packages and cluster binaries; instant when they are there
 
@@ -37,7 +37,10 @@ build:
 lint: packages ## Formatting and clippy
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	shellcheck --severity=warning tests/cluster/{run,enter,build,pack-image,product-image,stand-in-image} tests/cluster/*.sh demo/demo
+	shellcheck --severity=warning tests/cluster/{run,enter,build,pack-image,product-image,stand-in-image} tests/cluster/*.sh demo/demo tests/chart
+
+chart: cluster ## The Helm chart, rendered in several ways
+	@PATH="$$(tests/cluster/build --path):$$PATH" tests/chart
 
 docs: ## The documentation of the code
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
