@@ -50,12 +50,12 @@ licences: ## Licences and sources of all dependencies
 	cargo deny --offline check licenses bans sources
 
 unit: ## All tests that need no cluster
-	$(CARGO) test -- --skip cluster
+	$(CARGO) test -- --skip real_cluster
 
 e2e: setup ## The tests on a real cluster, on each Kubernetes version
 	@for version in $(KUBE_VERSIONS); do \
-	  echo "KUBE_VERSION=$$version cargo test --test it cluster"; \
-	  KUBE_VERSION=$$version $(CARGO) test --test it cluster || exit 1; \
+	  echo "KUBE_VERSION=$$version cargo test --test it real_cluster"; \
+	  KUBE_VERSION=$$version $(CARGO) test --test it real_cluster || exit 1; \
 	done
 
 clean:

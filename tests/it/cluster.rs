@@ -38,8 +38,8 @@ const REFUSAL: &str = "Error from server (Forbidden): error when creating \"demo
 
 /// One cluster for all of it: starting one takes longer than most of what happens on it.
 #[test]
-fn cluster_shows_the_whole_product() {
-    let Outcome::Started(cluster) = Cluster::start("cluster_shows_the_whole_product") else {
+fn real_cluster_shows_the_whole_product() {
+    let Outcome::Started(cluster) = Cluster::start("real_cluster_shows_the_whole_product") else {
         return;
     };
     cluster.load_images();
