@@ -1,5 +1,10 @@
 //! The command line: what can be typed, and nothing else. The environment is read here and nowhere else.
 
+mod catalog;
+mod check;
+mod explain;
+mod shell;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,9 +16,14 @@ use crate::node;
 use crate::node::kubelet::Advertisement;
 use crate::telemetry::LogFormat;
 
+pub use catalog::{CatalogArguments, CatalogKind, CatalogOutput};
+pub use check::{CheckArguments, CheckOutput, GpuName, GpuNameError, OnUnknown};
+pub use explain::ExplainArguments;
+pub use shell::{CompletionArguments, ManArguments, VersionArguments, VersionOutput};
+
 /// Tells a Kubernetes cluster what its GPUs can run, and refuses Pods whose image cannot run on them.
 #[derive(Debug, Parser)]
-#[command(name = "gpu-capgate", version, max_term_width = 100)]
+#[command(name = "gpu-capgate", version = shell::short_version(), max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -27,6 +37,18 @@ pub enum Command {
     Agent(AgentArguments),
     /// Review Pods for the API server.
     Webhook(WebhookArguments),
+    /// Tell whether an image or a torch build runs on a GPU.
+    Check(CheckArguments),
+    /// Tell what a code means, and what to do about it.
+    Explain(ExplainArguments),
+    /// Show what is known of torch builds, CUDA toolkits, drivers, GPUs and images.
+    Catalog(CatalogArguments),
+    /// Print a completion script for a shell.
+    Completion(CompletionArguments),
+    /// Print the manual page.
+    Man(ManArguments),
+    /// Print the version, and the date of the facts.
+    Version(VersionArguments),
 }
 
 /// How much is logged, and how.

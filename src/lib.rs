@@ -10,6 +10,7 @@
 //! | [`cluster`] | what does a Pod ask for, which nodes could run it? | `demand`, `schedule`, `fleet`, `watch` |
 //! | [`admission`] | the webhook: a review in, an answer out | `serve` wires, `review` gathers, `decision` decides, `message` tells |
 //! | [`node`] | the agent: GPUs in, labels and devices out | `serve` wires, `kubelet` and `plugin` talk to the kubelet, `labeller` to the API server |
+//! | [`command`] | the same answers in a shell: `check`, `explain`, `catalog` | one file a command |
 //! | [`cli`], [`telemetry`], [`lifecycle`] | arguments · logs · signals, readiness, health endpoint | |
 //!
 //! Who may import whom. `tests/it/layering.rs` reads this table and fails on any other edge, on a module that is not
@@ -25,7 +26,8 @@
 //! admission: compat labels image cluster telemetry lifecycle
 //! node: compat labels telemetry lifecycle
 //! cli: compat labels image cluster admission node telemetry lifecycle
-//! main: cli admission node telemetry lifecycle
+//! command: cli compat image admission
+//! main: cli command admission node telemetry lifecycle
 //! ```
 //!
 //! ```pure
@@ -42,6 +44,7 @@
 pub mod admission;
 pub mod cli;
 pub mod cluster;
+pub mod command;
 pub mod compat;
 pub mod image;
 pub mod labels;

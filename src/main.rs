@@ -6,14 +6,14 @@ use anyhow::Context;
 use clap::Parser;
 use gpu_capgate::cli::{Cli, Command, LogArguments};
 use gpu_capgate::node::AgentError;
-use gpu_capgate::{admission, node, telemetry};
+use gpu_capgate::{admission, command, node, telemetry};
 
 /// Input that cannot be used; clap uses the same number for a wrong command line.
 const UNUSABLE_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("gpu-capgate: error: {error:#}");
             exit_code(&error)
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Agent(arguments) => {
             let runtime = start(&arguments.log)?;
@@ -31,8 +31,14 @@ fn run(command: Command) -> anyhow::Result<()> {
             let runtime = start(&arguments.log)?;
             runtime.block_on(admission::run(arguments.settings()))?;
         }
+        Command::Check(arguments) => return command::check::check(&arguments),
+        Command::Explain(arguments) => return command::explain::explain(&arguments),
+        Command::Catalog(arguments) => return command::catalog::catalog(&arguments),
+        Command::Completion(arguments) => return command::shell::completion(&arguments),
+        Command::Man(arguments) => return command::shell::man(&arguments),
+        Command::Version(arguments) => return command::shell::version(&arguments),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What both roles need before they run: logs, one TLS provider, threads.

@@ -1,35 +1,45 @@
 //! What a person reads: a denial of a few lines, a warning of one.
 //!
 //! Pure. The same words in kubectl, in Events and in the CLI: no Pod name, no time, no order by chance, so that repeated
-//! Events aggregate. Line 1 holds the whole cause; the rest is evidence and what to do.
+//! Events aggregate. Line 1 holds the whole cause; the rest is evidence and what to do. `cause` puts the finding into
+//! words, `evidence` says where it was read, `alternative` and `fix` look for a way out, `place` counts nodes, and
+//! `layout` keeps to the limits.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
+mod alternative;
 mod cause;
+mod evidence;
+mod fix;
+mod layout;
+mod place;
 
-use self::cause::Told;
 use super::decision::{Candidate, Ruling};
-use crate::compat::{Catalog, Code, Finding, Host, Verdict};
-
-/// Longest first line, in characters.
-const HEADLINE_LIMIT: usize = 160;
-/// Longest denial, in bytes: with a controller's own words before it, it fits the 1024 bytes of an Event.
-const DENIAL_LIMIT: usize = 900;
-/// Longest warning, in characters: the API server cuts longer ones to 256.
-const WARNING_LIMIT: usize = 250;
+use crate::compat::{Code, Finding, Gap, Host, Judgement, TorchVersion, Variant, Verdict};
+use crate::image::evidence::Knowledge;
+use crate::image::reference::Reference;
+use layout::{Line, Weight};
 
 /// What a message is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     /// The container, if the document has several.
     pub container: Option<&'a str>,
-    /// The image, in full.
-    pub image: &'a str,
+    /// The software that was judged.
+    pub thing: Thing<'a>,
     /// Where the GPUs come from.
     pub place: Place<'a>,
     /// Whether the user may choose another mode for this document.
     pub skip: Skip,
+}
+
+/// The software that was judged, by what it was named with.
+#[derive(Debug, Clone, Copy)]
+pub enum Thing<'a> {
+    /// An image, in full.
+    Image(&'a str),
+    /// A torch package, as pip writes it: `2.6.0+cu124`.
+    Torch(&'a str),
+    /// Only its author's declaration: `cuda=12.6; ptx=90`.
+    Declaration(&'a str),
 }
 
 /// Where the candidates come from.
@@ -53,87 +63,130 @@ pub enum Skip {
     Withheld,
 }
 
-/// The text of a denial.
+/// The finding that a message shows, and the host that it is about.
+struct Shown<'a> {
+    host: &'a Host,
+    judgement: &'a Judgement,
+    finding: &'a Finding,
+}
+
+impl Thing<'_> {
+    /// What sentences call it.
+    fn noun(self) -> String {
+        match self {
+            Self::Image(_) => "image".to_owned(),
+            Self::Torch(version) => format!("torch {version}"),
+            Self::Declaration(_) => "the declared software".to_owned(),
+        }
+    }
+
+    fn line(self) -> Line {
+        let (key, value) = match self {
+            Self::Image(name) => ("image", name),
+            Self::Torch(version) => ("torch", version),
+            Self::Declaration(text) => ("says", text),
+        };
+        Line::new(key, layout::shortened(value), Weight::Needed)
+    }
+
+    fn reference(self) -> Option<Reference> {
+        match self {
+            Self::Image(name) => name.parse().ok(),
+            Self::Torch(_) | Self::Declaration(_) => None,
+        }
+    }
+}
+
+/// The text of a denial; also, in a shell, that of a warning told at length. Empty if nothing was found.
 #[must_use]
 pub fn denial(
     subject: &Subject<'_>,
     candidates: &[Candidate],
     ruling: &Ruling,
-    catalog: &Catalog,
+    knowledge: Knowledge<'_>,
 ) -> String {
-    let Some((host, finding)) = worst(candidates) else {
+    let Some(shown) = worst(candidates) else {
         return String::new();
     };
-    let told = cause::told(finding, host, catalog);
-    let scope = scope(subject.place, candidates, host);
-    let mut text = headline(
-        subject,
-        &format!("{}{scope}", told.sentence),
-        ruling,
-        finding.code,
+    let sentence = cause::sentence(shown.finding, shown.host, &subject.thing.noun());
+    let scope = place::scope(subject.place, candidates, shown.host);
+    let code = shown.finding.code;
+    let headline = layout::headline(
+        &format!("{}{sentence}{scope}", who(subject)),
+        &others(ruling, code),
+        code,
     );
-    let mut put = |key: &str, value: &str| {
-        // The cause and what to do come first in `lines`; what no longer fits is left out whole.
-        if !value.is_empty() && text.len() + value.len() + 10 <= DENIAL_LIMIT {
-            let _ = write!(text, "\n  {key:<6} {value}");
-        }
-    };
-    for (key, value) in lines(subject, candidates, finding, &told, catalog) {
-        put(key, &value);
-    }
-    text
+    layout::text(headline, lines(subject, candidates, &shown, knowledge))
 }
 
-/// The text of a warning: one line.
+/// The text of a warning: one line. Empty if nothing was found.
 #[must_use]
-pub fn warning(
-    subject: &Subject<'_>,
-    candidates: &[Candidate],
-    ruling: &Ruling,
-    catalog: &Catalog,
-) -> String {
-    let Some((host, finding)) = worst(candidates) else {
+pub fn warning(subject: &Subject<'_>, candidates: &[Candidate], ruling: &Ruling) -> String {
+    let Some(shown) = worst(candidates) else {
         return String::new();
     };
-    let told = cause::told(finding, host, catalog);
     let some = ruling.codes.contains(&Code::Partial);
-    let scope = if some {
-        partial(candidates)
+    let (scope, code) = if some {
+        (place::partial(candidates), Code::Partial)
     } else {
-        scope(subject.place, candidates, host)
+        let scope = place::scope(subject.place, candidates, shown.host);
+        (scope, shown.finding.code)
     };
-    let code = if some { Code::Partial } else { finding.code };
-    let who = who(subject);
-    let line = format!("gpu-capgate: {who}{}{scope}", told.sentence);
-    clipped(&line, WARNING_LIMIT - 3 - code.word().len()) + &format!(" [{code}]")
+    let sentence = cause::sentence(shown.finding, shown.host, &subject.thing.noun());
+    layout::warning(&format!("{}{sentence}{scope}", who(subject)), code)
+}
+
+/// The text where something decisive is not known: what, and how to tell it. Empty if everything was known.
+#[must_use]
+pub fn unchecked(
+    subject: &Subject<'_>,
+    candidates: &[Candidate],
+    suggestion: Option<&Reference>,
+) -> String {
+    let hosts = candidates.iter().flat_map(|candidate| &candidate.hosts);
+    let open = hosts
+        .filter(|(_, judgement)| judgement.verdict == Verdict::Unknown)
+        .find_map(|(host, judgement)| Some((host, judgement, judgement.gaps.first()?)));
+    let Some((host, judgement, first)) = open else {
+        return String::new();
+    };
+    let (noun, gpu) = (subject.thing.noun(), cause::gpu(host));
+    let doubt = format!("{}cannot tell whether {noun} runs on {gpu}", who(subject));
+    let sentence = format!("{doubt}: {}", layout::plain(&first.gap.0));
+    let whole = layout::fits(&sentence, Code::Unchecked);
+    let sentence = if whole { sentence } else { doubt };
+    let mut lines = vec![subject.thing.line()];
+    lines.extend(reasons(judgement, whole));
+    let fix = fix::of_gap(first.name, suggestion);
+    lines.push(Line::new("fix", fix, Weight::Needed));
+    lines.push(more(Code::Unchecked));
+    layout::text(layout::headline(&sentence, "", Code::Unchecked), lines)
+}
+
+/// Why things are not known, each reason once; without the first where line 1 has it.
+fn reasons(judgement: &Judgement, first_is_told: bool) -> Vec<Line> {
+    let mut reasons: Vec<&Gap> = Vec::new();
+    for missing in &judgement.gaps {
+        if !reasons.contains(&&missing.gap) {
+            reasons.push(&missing.gap);
+        }
+    }
+    let untold = reasons.into_iter().skip(usize::from(first_is_told));
+    let line = |gap: &Gap| Line::new("why", layout::plain(&gap.0), Weight::Evidence);
+    untold.map(line).collect()
 }
 
 /// The finding that a message shows: the worst, on the first host that has it.
-fn worst(candidates: &[Candidate]) -> Option<(&Host, &Finding)> {
+fn worst(candidates: &[Candidate]) -> Option<Shown<'_>> {
     let hosts = candidates.iter().flat_map(|candidate| &candidate.hosts);
     let findings = hosts.flat_map(|(host, judgement)| {
-        judgement
-            .findings
-            .iter()
-            .map(move |finding| (host, finding))
+        judgement.findings.iter().map(move |finding| Shown {
+            host,
+            judgement,
+            finding,
+        })
     });
-    findings.min_by_key(|(_, finding)| finding.code)
-}
-
-fn headline(subject: &Subject<'_>, sentence: &str, ruling: &Ruling, code: Code) -> String {
-    let others = ruling
-        .codes
-        .iter()
-        .filter(|other| **other != code && **other != Code::Partial)
-        .count();
-    let others = match others {
-        0 => String::new(),
-        1 => " and 1 other cause".to_owned(),
-        more => format!(" and {more} other causes"),
-    };
-    let tail = format!("{others} [{code}]");
-    let line = format!("{}{sentence}", who(subject));
-    clipped(&line, HEADLINE_LIMIT - tail.len()) + &tail
+    findings.min_by_key(|shown| shown.finding.code)
 }
 
 fn who(subject: &Subject<'_>) -> String {
@@ -143,111 +196,90 @@ fn who(subject: &Subject<'_>) -> String {
         .unwrap_or_default()
 }
 
-/// Cuts to that many characters, at the end, and says so.
-fn clipped(line: &str, limit: usize) -> String {
-    if line.chars().count() <= limit {
-        return line.to_owned();
+fn others(ruling: &Ruling, code: Code) -> String {
+    let other = |other: &&Code| **other != code && **other != Code::Partial;
+    match ruling.codes.iter().filter(other).count() {
+        0 => String::new(),
+        1 => ", and 1 other cause".to_owned(),
+        more => format!(", and {more} other causes"),
     }
-    line.chars().take(limit - 3).chain("...".chars()).collect()
-}
-
-/// How far the cause reaches: over all that the Pod can get.
-fn scope(place: Place<'_>, candidates: &[Candidate], host: &Host) -> String {
-    if matches!(place, Place::Named) {
-        return String::new();
-    }
-    let kinds = kinds(candidates, |_| true);
-    match kinds.len() {
-        1 => ", the only GPU type this Pod can land on".to_owned(),
-        kinds => {
-            let others = kinds - usize::from(host.product.is_some());
-            let type_s = if others == 1 { "type" } else { "types" };
-            format!(", nor for the {others} other GPU {type_s} this Pod can land on")
-        }
-    }
-}
-
-fn partial(candidates: &[Candidate]) -> String {
-    let fits =
-        |candidate: &Candidate| matches!(candidate.verdict(), Verdict::Runs | Verdict::Degraded);
-    let all: usize = candidates.iter().map(|candidate| candidate.nodes).sum();
-    let good: usize = candidates
-        .iter()
-        .filter(|candidate| fits(candidate))
-        .map(|candidate| candidate.nodes)
-        .sum();
-    format!(", and this Pod can land there: it runs on {good} of {all} nodes")
-}
-
-/// Kinds of GPUs among the candidates, with the number of nodes that have them.
-fn kinds(candidates: &[Candidate], wanted: impl Fn(&Candidate) -> bool) -> BTreeMap<String, usize> {
-    let mut kinds = BTreeMap::new();
-    for candidate in candidates.iter().filter(|candidate| wanted(candidate)) {
-        for (host, _) in &candidate.hosts {
-            *kinds.entry(cause::gpu(host)).or_default() += candidate.nodes;
-        }
-    }
-    kinds
 }
 
 fn lines(
     subject: &Subject<'_>,
     candidates: &[Candidate],
-    finding: &Finding,
-    told: &Told,
-    catalog: &Catalog,
-) -> Vec<(&'static str, String)> {
-    let otherwise = catalog
-        .errors_of(finding.code)
-        .next()
-        .map(|error| error.text.to_string());
-    let otherwise = otherwise.map(|text| format!("{} \"{text}\"", cause::moment(finding.code)));
-    let skip = match subject.skip {
-        Skip::Offered => "annotation gpu-capgate.io/mode: warn".to_owned(),
-        Skip::Withheld => String::new(),
+    shown: &Shown<'_>,
+    knowledge: Knowledge<'_>,
+) -> Vec<Line> {
+    let torch = torch(subject.thing, shown, knowledge);
+    let source = evidence::source(shown.finding, subject.thing, torch.as_ref());
+    let contents = cause::contents(shown.finding);
+    let read = |text: String| {
+        if text.is_empty() {
+            text
+        } else {
+            format!("{text}{source}")
+        }
     };
+    let way = fix::Question {
+        thing: subject.thing,
+        host: shown.host,
+        finding: shown.finding,
+        torch: torch.as_ref(),
+        knowledge,
+    };
+    let skip = match subject.skip {
+        Skip::Offered => "annotation gpu-capgate.io/mode: warn",
+        Skip::Withheld => "",
+    };
+    let needs = cause::needs(shown.finding);
+    let nodes = place::nodes(subject.place, candidates);
+    let otherwise = evidence::otherwise(shown.finding, knowledge.catalog);
     vec![
-        ("image", subject.image.to_owned()),
-        ("has", told.has.clone()),
-        ("needs", told.needs.clone()),
-        ("nodes", nodes(subject.place, candidates)),
-        ("else", otherwise.unwrap_or_default()),
-        ("fix", told.fix.clone()),
-        ("skip", skip),
-        ("more", format!("gpu-capgate explain {}", finding.code)),
+        subject.thing.line(),
+        Line::new("has", read(contents), Weight::Evidence),
+        Line::new("needs", needs, Weight::Detail),
+        Line::new("nodes", nodes, Weight::Evidence),
+        Line::new("else", otherwise, Weight::Detail),
+        Line::new("fix", fix::of(&way), Weight::Needed),
+        Line::new("skip", skip.to_owned(), Weight::Needed),
+        more(shown.finding.code),
     ]
 }
 
-fn nodes(place: Place<'_>, candidates: &[Candidate]) -> String {
-    let Place::Nodes { selection } = place else {
-        return String::new();
-    };
-    let total: usize = candidates.iter().map(|candidate| candidate.nodes).sum();
-    let fits =
-        |candidate: &&Candidate| matches!(candidate.verdict(), Verdict::Runs | Verdict::Degraded);
-    let good: usize = candidates
-        .iter()
-        .filter(fits)
-        .map(|candidate| candidate.nodes)
-        .sum();
-    let kinds: Vec<String> = kinds(candidates, |_| true)
-        .iter()
-        .map(|(gpu, count)| format!("{count}x {gpu}"))
-        .collect();
-    let matching = if selection.is_empty() {
-        "possible".to_owned()
-    } else {
-        format!("match {selection}")
-    };
-    let shown: Vec<String> = kinds.iter().take(4).cloned().collect();
-    let more = kinds.len().saturating_sub(shown.len());
-    let more = if more > 0 {
-        format!(" and {more} other kinds")
-    } else {
-        String::new()
-    };
-    format!(
-        "{total} {matching}: {}{more} -> {good} of {total} can run it",
-        shown.join(", ")
+fn more(code: Code) -> Line {
+    Line::new(
+        "more",
+        format!("gpu-capgate explain {code}"),
+        Weight::Detail,
     )
 }
+
+/// Which torch it is, if that is known: by what was found, else by the name.
+fn torch(thing: Thing<'_>, shown: &Shown<'_>, knowledge: Knowledge<'_>) -> Option<TorchVersion> {
+    if let Some(version) = evidence::torch(shown.judgement) {
+        return Some(version.clone());
+    }
+    match thing {
+        Thing::Torch(version) => version.parse().ok(),
+        Thing::Image(_) => {
+            let architecture = alternative::architecture(shown.host);
+            let named = knowledge.named(&thing.reference()?, architecture).ok()?;
+            let torch = named.software.torch.value()?;
+            // A label of its own is more than the variant; NVIDIA's builds have one.
+            let cuda = named
+                .software
+                .cuda
+                .value()
+                .filter(|_| torch.local().is_none());
+            Some(cuda.map_or_else(
+                || torch.clone(),
+                |cuda| torch.with_variant(Variant::Cuda(*cuda)),
+            ))
+        }
+        Thing::Declaration(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview
 use kube::core::response::{Status, StatusCause, StatusDetails, StatusSummary};
 
 use super::decision::{Candidate, Decision, Ruling, decide};
-use super::message::{self, Place, Skip, Subject};
+use super::message::{self, Place, Skip, Subject, Thing};
 use super::policy::Mode;
 use crate::cluster::demand::{self, ContainerDemand, Demand, SoftwareChange};
 use crate::cluster::fleet::{Fleet, Knowledge as NodeKnowledge, Node};
@@ -144,12 +144,13 @@ impl Reviewer {
         let selection = selection(demand);
         let subject = Subject {
             container: Some(&container.name),
-            image: &image,
+            thing: Thing::Image(&image),
             place: Place::Nodes {
                 selection: &selection,
             },
             skip: Skip::Offered,
         };
+        let knowledge = self.knowledge();
         let decision = in_mode(&ruling, mode);
         match decision {
             Decision::Deny => outcome.refusals.push(Refusal {
@@ -159,14 +160,13 @@ impl Reviewer {
                     .first()
                     .map(ToString::to_string)
                     .unwrap_or_default(),
-                text: message::denial(&subject, &candidates, &ruling, self.catalog),
+                text: message::denial(&subject, &candidates, &ruling, knowledge),
             }),
-            Decision::Warn => outcome.warnings.push(message::warning(
-                &subject,
-                &candidates,
-                &ruling,
-                self.catalog,
-            )),
+            Decision::Warn => {
+                outcome
+                    .warnings
+                    .push(message::warning(&subject, &candidates, &ruling));
+            }
             Decision::Allow | Decision::Undecided => {}
         }
         outcome.decision = outcome.decision.max(decision);
@@ -214,6 +214,13 @@ impl Reviewer {
         candidates
     }
 
+    fn knowledge(&self) -> Knowledge<'_> {
+        Knowledge {
+            catalog: self.catalog,
+            repositories: &self.repositories,
+        }
+    }
+
     fn software(&self, container: &ContainerDemand, architecture: CpuArchitecture) -> Software {
         match container.changed {
             Some(SoftwareChange::Installs) => {
@@ -224,11 +231,7 @@ impl Reviewer {
         let Ok(reference) = container.image.parse::<Reference>() else {
             return Software::unknown("the image's name cannot be read");
         };
-        let knowledge = Knowledge {
-            catalog: self.catalog,
-            repositories: &self.repositories,
-        };
-        match knowledge.named(&reference, architecture) {
+        match self.knowledge().named(&reference, architecture) {
             Ok(named) => named.software,
             Err(error) => Software::unknown(error.to_string()),
         }

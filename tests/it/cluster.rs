@@ -142,7 +142,7 @@ fn a_pod_that_can_run_gets_its_gpus(cluster: &Cluster) {
     devices.dedup();
     let of_the_node = |id: &&str| id.starts_with("GPU-5c1f000") && id.ends_with("-p100");
     assert!(
-        devices.len() == 2 && devices.iter().all(|id| of_the_node(id)),
+        devices.len() == 2 && devices.iter().all(of_the_node),
         "{devices:?}"
     );
     cluster.kubectl(&["delete", "pod", "train", "--wait"]);

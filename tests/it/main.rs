@@ -3,8 +3,12 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
 
+mod cases;
+mod catalog;
+mod check;
 mod cluster;
 mod layering;

@@ -1,284 +1,191 @@
-//! A finding in words: the sentence of line 1, the evidence behind it, and the way out. One function a cause.
+//! A finding in words: the sentence of line 1, what the software has, and what it needs. One arm a cause.
 
-use crate::compat::catalog::Channel;
-use crate::compat::verdict::{CompatState, DriverReach, FloorReason, RequireProblem};
+use super::layout;
+use crate::compat::verdict::{CompatState, DriverReach, FactValue, FloorReason, RequireProblem};
 use crate::compat::{
-    Catalog, Cause, Code, ComputeCapability, CpuArchitecture, CudaVersion, DriverFloor,
-    DriverVersion, FactName, Finding, Host, Origin, PtxList, PtxTarget, TorchVersion,
+    BuildKind, Cause, CompatPackage, CpuArchitecture, CudaVersion, DriverFloor, DriverVersion,
+    Finding, Host, PtxIsa, PtxList, PtxTarget,
 };
-
-/// A finding in words.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Told {
-    /// What is wrong, for one GPU, without a full stop.
-    pub(super) sentence: String,
-    /// What the image has; empty if that is not the point.
-    pub(super) has: String,
-    /// What the image needs; empty if that is not the point.
-    pub(super) needs: String,
-    /// What to do; empty if nothing can be said.
-    pub(super) fix: String,
-}
 
 /// A GPU by product and capability: `Tesla P100 (sm_60)`.
 pub(super) fn gpu(host: &Host) -> String {
-    match (&host.product, host.capability) {
+    let product = host.product.as_deref().map(layout::plain);
+    match (product, host.capability) {
         (Some(product), Some(capability)) => format!("{product} ({})", capability.sm()),
-        (Some(product), None) => product.to_string(),
+        (Some(product), None) => product,
         (None, Some(capability)) => capability.sm(),
         (None, None) => "an unknown GPU".to_owned(),
     }
 }
 
-/// When the error text of a code shows up.
-pub(super) fn moment(code: Code) -> &'static str {
-    match code {
-        Code::Require => "the container does not start:",
-        Code::Platform => "the container exits at once:",
-        Code::Driver | Code::Unsupported | Code::Vendor | Code::CpuBuild | Code::Compat => {
-            "CUDA does not start:"
+/// What is wrong with something that is called `noun`, on one GPU, without a full stop.
+pub(super) fn sentence(finding: &Finding, host: &Host, noun: &str) -> String {
+    let gpu = gpu(host);
+    match &finding.cause {
+        Cause::Vendor { build } => {
+            format!("{noun} is {} build, which cannot use {gpu}", vendor(*build))
         }
-        Code::Tegra | Code::Arch | Code::Ptx | Code::Library => "the first CUDA call fails:",
-        Code::Partial
-        | Code::Jit
-        | Code::Shm
-        | Code::Runtime
-        | Code::Implicit
-        | Code::Unchecked => "then:",
-    }
-}
-
-/// Puts a finding on a host into words.
-pub(super) fn told(finding: &Finding, host: &Host, catalog: &Catalog) -> Told {
-    let gpu = &gpu(host);
-    let mut told = match &finding.cause {
-        Cause::Vendor { build } => Told {
-            sentence: format!("image holds a {build} build, which cannot use {gpu}"),
-            has: build.to_string(),
-            fix: "use a CUDA build of the image, or ask for that vendor's GPU".to_owned(),
-            ..Told::default()
-        },
-        Cause::Platform { has, needs } => platform(has, *needs),
-        Cause::Tegra { sass, .. } => Told {
-            sentence: format!("image holds desktop GPU code, which {gpu} (Tegra) does not load"),
-            has: sass.to_string(),
-            fix: "use an image that is made for Jetson".to_owned(),
-            ..Told::default()
-        },
-        Cause::Unsupported { driver, reach, .. } => unsupported(*driver, *reach, gpu),
+        Cause::Platform { needs, .. } => {
+            format!("{noun} has no build for {needs}, the CPU architecture beside {gpu}")
+        }
+        Cause::Tegra { .. } => {
+            format!("{noun} has only GPU code for discrete GPUs, which {gpu} does not load")
+        }
+        Cause::Unsupported { driver, reach, .. } => unsupported(*driver, *reach, &gpu),
         Cause::Driver {
             driver,
             offers,
-            cuda,
             floor,
             reason,
+            cuda,
             ..
-        } => too_old(&has_driver(*driver, *offers), *cuda, *floor, *reason, gpu),
-        Cause::Arch {
-            capability,
-            sass,
+        } => {
+            let why = floor_reason(*reason, *cuda);
+            let has = has_driver(*driver, *offers);
+            format!("{noun} needs NVIDIA driver >= {floor}{why}, and {gpu} has {has}")
+        }
+        Cause::Arch { .. } => format!("{noun} has no GPU code for {gpu}"),
+        Cause::ArchByToolkit { cuda, .. } => {
+            format!("{noun} is built with CUDA {cuda}, which cannot compile for {gpu}")
+        }
+        Cause::ArchByPublisher { .. } => {
+            format!("{noun} does not support {gpu}, says its publisher")
+        }
+        Cause::Ptx {
             ptx,
-        } => Told {
-            sentence: format!("image has no GPU code for {gpu}"),
-            has: format!("{sass}, {}", no_or(ptx)),
-            fix: other_build(finding, *capability, host, catalog),
-            ..Told::default()
-        },
+            driver,
+            newest,
+            ..
+        } => {
+            format!(
+                "{noun} has only {ptx} for {gpu}, and driver {driver} {}",
+                compiles(*newest)
+            )
+        }
+        Cause::Require {
+            condition, problem, ..
+        } => require(noun, condition, *problem, &gpu),
+        Cause::CpuBuild { .. } => cpu_build(noun, &gpu),
+        Cause::Jit { ptx, .. } => jit(noun, *ptx, &gpu),
+        Cause::Library { library, .. } => {
+            format!("torch has code for {gpu}, but {library} beside it has none")
+        }
+        Cause::Compat { state, .. } => format!(
+            "{noun} has forward-compatibility libraries, which do not apply on {gpu}: {}",
+            compat(state)
+        ),
+    }
+}
+
+/// What the software has, as far as it is the point; else empty.
+pub(super) fn contents(finding: &Finding) -> String {
+    match &finding.cause {
+        Cause::Vendor { build } => format!("{} build", build.word()),
+        Cause::Platform { has, .. } => platforms(has),
+        Cause::Tegra { sass, .. } => sass.to_string(),
+        Cause::Driver { cuda, .. } => cuda.map(|cuda| format!("CUDA {cuda}")).unwrap_or_default(),
+        Cause::Arch { sass, ptx, .. } if sass.is_empty() => format!("PTX only: {ptx}"),
+        Cause::Arch { sass, ptx, .. } => format!("{sass}, {}", no_or(ptx)),
         Cause::ArchByToolkit {
-            capability,
             cuda,
             lowest,
             highest,
-        } => Told {
-            sentence: format!("image is built with CUDA {cuda}, which cannot compile for {gpu}"),
-            has: format!(
+            ..
+        } => {
+            format!(
                 "CUDA {cuda}, which compiles for {} to {}",
                 lowest.sm(),
                 highest.sm()
-            ),
-            fix: other_build(finding, *capability, host, catalog),
-            ..Told::default()
-        },
-        Cause::ArchByPublisher { capability, lowest } => Told {
-            sentence: format!("image is made for {} and newer, not for {gpu}", lowest.sm()),
-            needs: format!("{} or newer", lowest.sm()),
-            fix: other_build(finding, *capability, host, catalog),
-            ..Told::default()
-        },
+            )
+        }
+        Cause::ArchByPublisher { lowest, .. } => format!("code for {} and newer", lowest.sm()),
+        Cause::Ptx { ptx, .. } | Cause::Jit { ptx, .. } => ptx.to_string(),
+        Cause::CpuBuild { .. } => "no GPU code at all".to_owned(),
+        Cause::Library {
+            library, sass, ptx, ..
+        } => format!("{library}: {sass}, {}", no_or(ptx)),
+        Cause::Compat { package, .. } => format!("libraries of {package}"),
+        Cause::Unsupported { .. } | Cause::Require { .. } => String::new(),
+    }
+}
+
+/// What the software needs and does not get, where line 1 does not say it all; else empty.
+pub(super) fn needs(finding: &Finding) -> String {
+    match &finding.cause {
+        Cause::Driver {
+            floor,
+            compat: state,
+            ..
+        } => driver_needs(Some(*floor), state, finding),
         Cause::Ptx {
-            ptx, driver, floor, ..
-        } => newer_ptx(*ptx, *driver, *floor, gpu),
+            floor,
+            compat: state,
+            ..
+        } => driver_needs(*floor, state, finding),
         Cause::Require {
             variable,
             condition,
-            problem,
             ..
-        } => require(variable, condition, *problem, gpu),
-        Cause::CpuBuild { torch } => Told {
-            sentence: "a GPU is requested, and the image's torch is a CPU-only build".to_owned(),
-            has: torch
-                .as_ref()
-                .map(|torch| format!("torch {torch}"))
-                .unwrap_or_default(),
-            fix: "install a CUDA build of torch, or do not request a GPU".to_owned(),
-            ..Told::default()
-        },
-        Cause::Jit { ptx, .. } => Told {
-            sentence: format!(
-                "image runs on {gpu} only by compiling {ptx} at the first start, which is slow"
-            ),
-            has: ptx.to_string(),
-            ..Told::default()
-        },
-        Cause::Library {
-            library, sass, ptx, ..
-        } => Told {
-            sentence: format!("torch fits, but {library} has no code for {gpu}"),
-            has: format!("{library}: {sass}, {}", no_or(ptx)),
-            ..Told::default()
-        },
-        Cause::Compat { package, state } => Told {
-            sentence: format!(
-                "image's forward-compatibility libraries do not apply on {gpu}: {}",
-                compat(state)
-            ),
-            has: package.to_string(),
-            ..Told::default()
-        },
-    };
-    let place = read_from(finding);
-    for line in [&mut told.has, &mut told.needs] {
-        if !line.is_empty() {
-            line.push_str(place);
-        }
-    }
-    told
-}
-
-fn platform(has: &[CpuArchitecture], needs: CpuArchitecture) -> Told {
-    let has: Vec<&str> = has.iter().map(|architecture| architecture.word()).collect();
-    Told {
-        sentence: format!("image has no build for {needs}, the CPU architecture of the node"),
-        has: has.join(" "),
-        fix: format!("use an image that is built for {needs}"),
-        ..Told::default()
-    }
-}
-
-fn unsupported(driver: DriverVersion, reach: DriverReach, gpu: &str) -> Told {
-    let (sentence, fix) = match reach {
-        DriverReach::TooOld { floor } => (
-            format!("driver {driver} is older than {gpu}, which needs {floor} or newer"),
-            format!("update the driver to {floor} or newer"),
-        ),
-        DriverReach::Dropped { last } => (
-            format!("driver {driver} no longer drives {gpu}; branch {last} was the last"),
-            format!("keep these nodes on driver branch {last}"),
-        ),
-    };
-    Told {
-        sentence,
-        fix,
-        ..Told::default()
-    }
-}
-
-fn too_old(
-    has: &str,
-    cuda: Option<CudaVersion>,
-    floor: DriverFloor,
-    reason: FloorReason,
-    gpu: &str,
-) -> Told {
-    let cuda = cuda.map(|cuda| format!("CUDA {cuda}"));
-    let why = match reason {
-        FloorReason::Toolkit => cuda.clone().unwrap_or_else(|| "its CUDA".to_owned()),
-        FloorReason::Compression => "its compressed GPU code".to_owned(),
-        FloorReason::Declared => "its author's word".to_owned(),
-    };
-    Told {
-        sentence: format!(
-            "image needs NVIDIA driver >= {floor} ({why}), and beside {gpu} is {has}"
-        ),
-        needs: cuda
-            .map(|cuda| format!("{cuda}, so driver {floor} or newer"))
-            .unwrap_or_default(),
-        fix: format!(
-            "use an image built with an older CUDA, or update the driver to {floor} or newer"
-        ),
-        ..Told::default()
-    }
-}
-
-fn newer_ptx(ptx: PtxTarget, driver: DriverVersion, floor: Option<DriverFloor>, gpu: &str) -> Told {
-    Told {
-        sentence: format!(
-            "image has only {ptx} for {gpu}, which driver {driver} is too old to compile"
-        ),
-        has: ptx.to_string(),
-        fix: floor
-            .map(|floor| format!("update the driver to {floor} or newer"))
-            .unwrap_or_default(),
-        ..Told::default()
-    }
-}
-
-fn require(variable: &str, condition: &str, problem: RequireProblem, gpu: &str) -> Told {
-    let how = match problem {
-        RequireProblem::Unsatisfied => "is not met",
-        RequireProblem::Invalid => "cannot be read",
-    };
-    Told {
-        sentence: format!("image demands {condition}, which {how} beside {gpu}"),
-        needs: format!("{variable}={condition}"),
-        fix: "use an image with a lower demand, or set NVIDIA_DISABLE_REQUIRE=true if you know better".to_owned(),
-        ..Told::default()
-    }
-}
-
-/// The variants of the same torch release that have code for the GPU, from the catalog.
-fn other_build(
-    finding: &Finding,
-    capability: ComputeCapability,
-    host: &Host,
-    catalog: &Catalog,
-) -> String {
-    let torch: Option<TorchVersion> = finding
-        .facts
-        .iter()
-        .filter(|fact| fact.name == FactName::Torch)
-        .find_map(|fact| fact.value.to_string().parse().ok());
-    let architecture = host.architecture.unwrap_or(CpuArchitecture::Amd64);
-    let variants: Vec<String> = torch
-        .iter()
-        .flat_map(|torch| {
-            catalog
-                .variants_for(torch, capability, architecture, Channel::Pip)
-                .into_iter()
-                .map(|variant| variant.to_string())
-        })
-        .collect();
-    match torch {
-        Some(torch) if !variants.is_empty() => {
+        } => {
             format!(
-                "use the {} build of torch {} (it has code for {}), or another GPU",
-                variants.join(" or "),
-                torch.without_local(),
-                capability.sm()
+                "{} (or another alternative of {variable})",
+                layout::shortened(condition)
             )
         }
-        _ => format!(
-            "use a build that has {}, or nodes with another GPU",
-            capability.sm()
-        ),
+        Cause::Vendor { .. }
+        | Cause::Platform { .. }
+        | Cause::Tegra { .. }
+        | Cause::Unsupported { .. }
+        | Cause::Arch { .. }
+        | Cause::ArchByToolkit { .. }
+        | Cause::ArchByPublisher { .. }
+        | Cause::CpuBuild { .. }
+        | Cause::Jit { .. }
+        | Cause::Library { .. }
+        | Cause::Compat { .. } => String::new(),
     }
 }
 
-fn no_or(ptx: &PtxList) -> String {
-    if ptx.is_empty() {
-        "no PTX".to_owned()
+fn cpu_build(noun: &str, gpu: &str) -> String {
+    let torch = if noun.contains("torch") {
+        noun.to_owned()
     } else {
-        format!("PTX {ptx}")
+        format!("{noun}'s torch")
+    };
+    format!("{torch} is a CPU-only build, which will not use {gpu}")
+}
+
+fn vendor(build: BuildKind) -> &'static str {
+    match build {
+        BuildKind::Rocm => "a ROCm (AMD GPU)",
+        BuildKind::Xpu => "an XPU (Intel GPU)",
+        BuildKind::CpuOnly => "a CPU-only",
+        BuildKind::Cuda => "a CUDA",
+    }
+}
+
+fn platforms(has: &[CpuArchitecture]) -> String {
+    let has: Vec<&str> = has.iter().map(|architecture| architecture.word()).collect();
+    format!("{} only", has.join(" and "))
+}
+
+fn unsupported(driver: DriverVersion, reach: DriverReach, gpu: &str) -> String {
+    match reach {
+        DriverReach::TooOld { floor } => {
+            format!("driver {driver} is older than {gpu}, which needs {floor} or newer")
+        }
+        DriverReach::Dropped { last } => {
+            format!("driver {driver} no longer drives {gpu}; branch {last} is the last that does")
+        }
+    }
+}
+
+fn floor_reason(reason: FloorReason, cuda: Option<CudaVersion>) -> String {
+    match (reason, cuda) {
+        (FloorReason::Toolkit, Some(cuda)) => format!(" (CUDA {cuda})"),
+        (FloorReason::Compression, _) => " (its GPU code is compressed)".to_owned(),
+        (FloorReason::Declared, _) => " (its author says)".to_owned(),
+        (FloorReason::Toolkit, None) => String::new(),
     }
 }
 
@@ -291,45 +198,68 @@ fn has_driver(driver: Option<DriverVersion>, offers: Option<CudaVersion>) -> Str
     }
 }
 
+fn compiles(newest: Option<PtxIsa>) -> String {
+    match newest {
+        Some(newest) => format!("compiles only up to PTX {newest}"),
+        None => "is too old to compile it".to_owned(),
+    }
+}
+
+fn require(noun: &str, condition: &str, problem: RequireProblem, gpu: &str) -> String {
+    let condition = layout::shortened(condition);
+    match problem {
+        RequireProblem::Unsatisfied => {
+            format!("{noun} demands {condition} to start, which {gpu} and its driver do not meet")
+        }
+        RequireProblem::Invalid => {
+            format!("{noun} demands {condition} to start, which the container runtime cannot read")
+        }
+    }
+}
+
+fn jit(noun: &str, ptx: PtxTarget, gpu: &str) -> String {
+    let code = ptx.target.compute();
+    format!("{noun} runs on {gpu} only by compiling {code} PTX at the first start, which is slow")
+}
+
+/// The driver, and why the forward-compatibility libraries do not help, if there are any.
+fn driver_needs(floor: Option<DriverFloor>, state: &CompatState, finding: &Finding) -> String {
+    let driver = floor.map(|floor| format!("NVIDIA driver {floor} or newer"));
+    let present = finding
+        .facts
+        .iter()
+        .any(|fact| matches!(fact.value, FactValue::Compat(CompatPackage::Present { .. })));
+    let libraries = present.then(|| {
+        format!(
+            "its forward-compatibility libraries do not help: {}",
+            compat(state)
+        )
+    });
+    let parts: Vec<String> = driver.into_iter().chain(libraries).collect();
+    parts.join("; ")
+}
+
+fn no_or(ptx: &PtxList) -> String {
+    if ptx.is_empty() {
+        "no PTX".to_owned()
+    } else {
+        format!("PTX {ptx}")
+    }
+}
+
 fn compat(state: &CompatState) -> String {
     match state {
         CompatState::Absent => "there are none".to_owned(),
         CompatState::NotNewer => "they are not newer than the driver".to_owned(),
-        CompatState::BranchNotListed { .. } => {
-            "the driver's branch is not on their list".to_owned()
+        CompatState::BranchNotListed { branches } => {
+            let branches: Vec<String> = branches.iter().map(ToString::to_string).collect();
+            format!("they are for driver branches {}", branches.join(", "))
         }
         CompatState::ClassExcluded { class } => format!("not made for {class} GPUs"),
         CompatState::ChipExcluded { branch } => {
-            format!("those of branch {branch} do not know the GPU")
+            format!("those of branch {branch} do not know this GPU")
         }
         CompatState::Applies { cuda, .. } => format!("they offer CUDA {cuda}"),
-        CompatState::Unknown { gap } => gap.to_string(),
-    }
-}
-
-/// Where the decisive fact about the image was read, in brackets; empty if none is told.
-fn read_from(finding: &Finding) -> &'static str {
-    let about_image = [
-        FactName::Sass,
-        FactName::Ptx,
-        FactName::Cuda,
-        FactName::Build,
-        FactName::Require,
-        FactName::Platforms,
-        FactName::Library,
-        FactName::Compat,
-    ];
-    let fact = finding
-        .facts
-        .iter()
-        .find(|fact| about_image.contains(&fact.name));
-    match fact.map(|fact| fact.evidence.origin) {
-        Some(Origin::Measured) => "   (read from the image's files)",
-        Some(Origin::Attached) => "   (from evidence attached to the image)",
-        Some(Origin::Catalog) => "   (a known build)",
-        Some(Origin::Declared) => "   (declared by its author)",
-        Some(Origin::Name) => "   (by the image's tag)",
-        Some(Origin::Hint) => "   (by the image's environment)",
-        None => "",
+        CompatState::Unknown { gap } => layout::plain(&gap.0),
     }
 }

@@ -1,0 +1,155 @@
+//! The shape of a message: a first line with the whole cause, then lines of key and value, within fixed limits.
+
+use std::fmt::Write as _;
+
+use crate::compat::Code;
+
+/// Longest first line, in characters.
+const HEADLINE_LIMIT: usize = 160;
+/// Longest denial, in bytes: with a controller's own words before it, it fits the 1024 bytes of an Event.
+const DENIAL_LIMIT: usize = 900;
+/// Longest warning, in characters: the API server cuts longer ones to 256.
+const WARNING_LIMIT: usize = 250;
+/// Longest name that is shown, in characters.
+const NAME_LIMIT: usize = 200;
+/// Width of the keys.
+const KEY_WIDTH: usize = 6;
+
+/// How much a line matters when not all of them fit; the order is from what goes first to what stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weight {
+    /// Good to know.
+    Detail,
+    /// Why it is so.
+    Evidence,
+    /// What to do, and with what.
+    Needed,
+}
+
+/// A key and what it says; a line that says nothing is not shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    key: &'static str,
+    value: String,
+    weight: Weight,
+}
+
+impl Line {
+    pub(super) const fn new(key: &'static str, value: String, weight: Weight) -> Self {
+        Self { key, value, weight }
+    }
+
+    /// Bytes that it takes, its line feed and indent included.
+    fn length(&self) -> usize {
+        "\n  ".len() + KEY_WIDTH + 1 + self.value.len()
+    }
+}
+
+/// The first line: a sentence, and behind it what must not be cut.
+pub(super) fn headline(sentence: &str, others: &str, code: Code) -> String {
+    let tail = format!("{others} [{code}]");
+    clipped(sentence, HEADLINE_LIMIT - tail.len()) + &tail
+}
+
+/// Whether a sentence fits into the first line without being cut.
+pub(super) fn fits(sentence: &str, code: Code) -> bool {
+    sentence.chars().count() + " []".len() + code.word().len() <= HEADLINE_LIMIT
+}
+
+/// A warning: all in one line.
+pub(super) fn warning(sentence: &str, code: Code) -> String {
+    let tail = format!(" [{code}]");
+    clipped(
+        &format!("gpu-capgate: {sentence}"),
+        WARNING_LIMIT - tail.len(),
+    ) + &tail
+}
+
+/// The first line and as many of the others as fit: what matters least goes first, from the end.
+pub(super) fn text(headline: String, mut lines: Vec<Line>) -> String {
+    lines.retain(|line| !line.value.is_empty());
+    let length = |lines: &[Line]| headline.len() + lines.iter().map(Line::length).sum::<usize>();
+    while length(&lines) > DENIAL_LIMIT {
+        let least = lines
+            .iter()
+            .enumerate()
+            .rev()
+            .min_by_key(|(_, line)| line.weight);
+        let Some((index, _)) = least else { break };
+        lines.remove(index);
+    }
+    let mut text = headline;
+    for Line { key, value, .. } in &lines {
+        let _ = write!(text, "\n  {key:<KEY_WIDTH$} {value}");
+    }
+    text
+}
+
+/// A name, cut where it is absurdly long.
+pub(super) fn shortened(name: &str) -> String {
+    clipped(name, NAME_LIMIT)
+}
+
+/// Text from outside as plain ASCII, without control characters.
+pub(super) fn plain(text: &str) -> String {
+    let letter = |letter: char| match letter {
+        ' '..='~' => letter,
+        _ => '?',
+    };
+    text.chars().map(letter).collect()
+}
+
+/// Cuts to that many characters, at the end, and says so.
+fn clipped(line: &str, limit: usize) -> String {
+    if line.chars().count() <= limit {
+        return line.to_owned();
+    }
+    line.chars()
+        .take(limit.saturating_sub(3))
+        .chain("...".chars())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sentence_is_cut_before_the_code() {
+        let line = headline(&"x".repeat(500), ", and 1 other cause", Code::Arch);
+        assert_eq!(line.len(), HEADLINE_LIMIT);
+        assert!(
+            line.ends_with("x..., and 1 other cause [GPU-ARCH]"),
+            "{line}"
+        );
+        assert_eq!(
+            warning(&"x".repeat(500), Code::CpuBuild).len(),
+            WARNING_LIMIT
+        );
+    }
+
+    #[test]
+    fn what_matters_least_goes_first_when_not_everything_fits() {
+        let line = |key, length, weight| Line::new(key, "y".repeat(length), weight);
+        let lines = vec![
+            line("image", 200, Weight::Needed),
+            line("has", 300, Weight::Evidence),
+            line("else", 200, Weight::Detail),
+            line("fix", 200, Weight::Needed),
+            line("more", 100, Weight::Detail),
+        ];
+        let text = text("cause [GPU-ARCH]".to_owned(), lines);
+        let keys: Vec<&str> = text
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        assert_eq!(keys, ["image", "has", "fix"]);
+        assert!(text.len() <= DENIAL_LIMIT);
+    }
+
+    #[test]
+    fn text_from_outside_becomes_plain() {
+        assert_eq!(plain("a\u{1b}[31m\u{e9}\nb"), "a?[31m??b");
+    }
+}

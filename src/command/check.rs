@@ -1,0 +1,129 @@
+//! The command `check`: does this run there?
+//!
+//! Arguments become hosts ([`hosts`]) and software, the engine judges each pair ([`judgements`]), [`report`] is the
+//! answer, and [`output`] prints it. The answer goes to stdout and everything else to stderr.
+
+mod hosts;
+mod judgements;
+mod output;
+mod report;
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::admission::decision::Decision;
+use crate::cli::CheckArguments;
+use crate::compat::Catalog;
+use crate::compat::catalog::{MAXIMUM_OVERLAY_LENGTH, OverlayError};
+use crate::image::evidence::Knowledge;
+use crate::image::repositories::{Repositories, RepositoriesError};
+
+pub use hosts::HostError;
+pub use judgements::{JudgementError, report};
+pub use report::{CheckResult, Document, FactReport, GapReport, HostReport, Report};
+
+/// Exit status for "it does not run".
+const INCOMPATIBLE: u8 = 1;
+/// Exit status for a command line or a file that cannot be used, the same as clap's.
+const UNUSABLE: u8 = 2;
+/// Exit status for "not known", where that was asked for.
+const NOT_KNOWN: u8 = 3;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The overlay cannot be read.
+    #[error("--overlay {path}: cannot be read", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The overlay is not what it should be.
+    #[error("--overlay {path}", path = path.display())]
+    Overlay {
+        /// The file.
+        path: PathBuf,
+        /// Line, key, and what was expected.
+        #[source]
+        source: OverlayError,
+    },
+    /// The built-in catalog of repositories cannot be used.
+    #[error(transparent)]
+    Repositories(#[from] RepositoriesError),
+    /// GPUs, software or both cannot be judged as asked.
+    #[error(transparent)]
+    Judgement(#[from] JudgementError),
+    /// The answer cannot be written.
+    #[error("cannot write the answer")]
+    Write(#[source] io::Error),
+}
+
+/// Runs `check` and tells the exit code. What cannot be used is reported here, since it has an exit code of its own.
+///
+/// # Errors
+/// None today; the signature is that of all commands.
+pub fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+    let code = run(arguments).unwrap_or_else(|error| {
+        chat(&format!("error: {:#}", anyhow::Error::new(error)));
+        UNUSABLE
+    });
+    Ok(ExitCode::from(code))
+}
+
+fn run(arguments: &CheckArguments) -> Result<u8, CheckError> {
+    let overlaid = arguments.overlay.as_deref().map(overlay).transpose()?;
+    let repositories = Repositories::bundled()?;
+    let knowledge = Knowledge {
+        catalog: overlaid.as_ref().unwrap_or_else(|| Catalog::embedded()),
+        repositories: &repositories,
+    };
+    let report = report(arguments, knowledge)?;
+    match output::write(&report, arguments) {
+        // Whoever reads has seen enough; the exit status still tells the decision.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        other => other.map_err(CheckError::Write)?,
+    }
+    if !arguments.quiet {
+        for note in &report.notes {
+            chat(note);
+        }
+    }
+    Ok(exit_code(report.decision, arguments))
+}
+
+/// Reads an overlay, and no more of it than an overlay may have.
+fn overlay(path: &Path) -> Result<Catalog, CheckError> {
+    let read = |source| CheckError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let limit = MAXIMUM_OVERLAY_LENGTH as u64 + 1;
+    let mut document = Vec::new();
+    let file = File::open(path).map_err(read)?;
+    file.take(limit).read_to_end(&mut document).map_err(read)?;
+    Catalog::with_overlay(&document).map_err(|source| CheckError::Overlay {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn exit_code(decision: Decision, arguments: &CheckArguments) -> u8 {
+    match decision {
+        Decision::Deny => INCOMPATIBLE,
+        Decision::Undecided => match arguments.on_unknown {
+            crate::cli::OnUnknown::Ok => 0,
+            crate::cli::OnUnknown::Fail => NOT_KNOWN,
+        },
+        Decision::Allow | Decision::Warn => 0,
+    }
+}
+
+/// A line on stderr; where even that is closed, there is nobody to tell.
+fn chat(line: &str) {
+    let _ = writeln!(io::stderr(), "gpu-capgate: {line}");
+}

@@ -1,0 +1,304 @@
+//! Judges what was asked: the software on each host, the decision over all of them, and a message for each.
+
+use super::hosts::{self, AskedHost, HostError};
+use super::report::{self, CheckResult, Document, Report};
+use crate::admission::decision::{Candidate, Decision, Ruling, decide};
+use crate::admission::message::{self, Place, Skip, Subject, Thing};
+use crate::cli::{CheckArguments, OnUnknown};
+use crate::compat::rules::{LeastDriver, least_driver};
+use crate::compat::verdict::LibraryNeed;
+use crate::compat::{
+    Cause, Code, CpuArchitecture, Evidence, Judgement, Origin, Proof, Software, Verdict, judge_with,
+};
+use crate::image::alias::AliasError;
+use crate::image::evidence::{Conflict, Knowledge, Named, Override};
+use crate::image::reference::Reference;
+
+/// Why something cannot be judged as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgementError {
+    /// The GPUs.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The aliases of the overlay.
+    #[error("--image {image}: the aliases of --overlay lead nowhere")]
+    Alias {
+        /// The image, in full.
+        image: String,
+        /// How they fail.
+        #[source]
+        source: Box<AliasError>,
+    },
+}
+
+/// The software on one CPU architecture, and what its name told.
+pub(super) struct AskedSoftware {
+    pub(super) software: Software,
+    pub(super) conflicts: Vec<Conflict>,
+    pub(super) suggestion: Option<Reference>,
+    /// The image that was judged, where an alias led to another.
+    pub(super) image: Option<Reference>,
+}
+
+/// One host with all that was found there.
+pub(super) struct Judged {
+    pub(super) asked: AskedHost,
+    pub(super) software: AskedSoftware,
+    pub(super) judgement: Judgement,
+    pub(super) least: LeastDriver,
+}
+
+/// What `check` answers, from arguments and knowledge alone.
+///
+/// # Errors
+/// GPUs that are not known or do not fit the other arguments, and aliases that lead nowhere.
+pub fn report(
+    arguments: &CheckArguments,
+    knowledge: Knowledge<'_>,
+) -> Result<Report, JudgementError> {
+    let hosts = hosts::hosts(arguments, knowledge.catalog)?;
+    let judged = hosts
+        .into_iter()
+        .map(|asked| judged(asked, arguments, knowledge))
+        .collect::<Result<Vec<Judged>, _>>()?;
+    let candidates: Vec<Candidate> = judged.iter().map(candidate).collect();
+    let ruling = strict(decide(&candidates), &candidates, arguments);
+    let names = Names::of(arguments);
+    let results: Vec<CheckResult> = judged
+        .iter()
+        .zip(&candidates)
+        .map(|(judged, candidate)| result(judged, candidate, &names, knowledge))
+        .collect();
+    let notes = notes(&ruling, &judged, arguments, knowledge);
+    let document = Document::of(names.kind, &names.name, &ruling, candidates.len());
+    Ok(Report::of(document, results, notes, knowledge))
+}
+
+fn judged(
+    asked: AskedHost,
+    arguments: &CheckArguments,
+    knowledge: Knowledge<'_>,
+) -> Result<Judged, JudgementError> {
+    let architecture = asked.host.architecture.unwrap_or(CpuArchitecture::Amd64);
+    let software = software(arguments, architecture, knowledge)?;
+    let mut judgement = judge_with(knowledge.catalog, &software.software, &asked.host);
+    if arguments.count.get() == 1 {
+        // One GPU talks to no other.
+        judgement.findings.retain(|finding| {
+            !matches!(
+                finding.cause,
+                Cause::Library {
+                    need: LibraryNeed::SeveralGpus,
+                    ..
+                }
+            )
+        });
+    }
+    let least = asked
+        .host
+        .capability
+        .map_or(LeastDriver::Unknown, |capability| {
+            least_driver(knowledge.catalog, &software.software, capability)
+        });
+    Ok(Judged {
+        asked,
+        software,
+        judgement,
+        least,
+    })
+}
+
+/// The software by its name, with the gaps that a declaration fills.
+fn software(
+    arguments: &CheckArguments,
+    architecture: CpuArchitecture,
+    knowledge: Knowledge<'_>,
+) -> Result<AskedSoftware, JudgementError> {
+    let mut asked = match (&arguments.image, &arguments.torch) {
+        (Some(image), _) => {
+            let named = knowledge.named(image, architecture);
+            let named = named.map_err(|source| JudgementError::Alias {
+                image: image.to_string(),
+                source: Box::new(source),
+            })?;
+            of_image(named, image)
+        }
+        (None, Some(torch)) => {
+            // Whoever names a package by its label says which build it is.
+            let label = Evidence::new(Origin::Declared, Proof::Doc, format!("--torch {torch}"));
+            of(knowledge.catalog.pip_software(torch, architecture, &label))
+        }
+        (None, None) => of(Software::unknown("--requires does not tell this")),
+    };
+    if let Some(requires) = &arguments.requires {
+        let (software, conflicts) = knowledge.declared(asked.software, requires, Override::Refused);
+        asked.software = software;
+        asked.conflicts.extend(conflicts);
+    }
+    Ok(asked)
+}
+
+fn of(software: Software) -> AskedSoftware {
+    AskedSoftware {
+        software,
+        conflicts: Vec::new(),
+        suggestion: None,
+        image: None,
+    }
+}
+
+fn of_image(named: Named, asked: &Reference) -> AskedSoftware {
+    AskedSoftware {
+        software: named.software,
+        conflicts: named.conflicts,
+        suggestion: named.suggestion,
+        image: Some(named.image).filter(|image| image != asked),
+    }
+}
+
+/// One GPU name is one class of nodes.
+fn candidate(judged: &Judged) -> Candidate {
+    Candidate {
+        nodes: 1,
+        hosts: vec![(judged.asked.host.clone(), judged.judgement.clone())],
+    }
+}
+
+/// Strictly, one GPU on which it fails is enough, whatever the evidence.
+fn strict(ruling: Ruling, candidates: &[Candidate], arguments: &CheckArguments) -> Ruling {
+    let fails = |candidate: &Candidate| candidate.verdict() == Verdict::Fails;
+    if arguments.strict && candidates.iter().any(fails) {
+        return Ruling {
+            decision: Decision::Deny,
+            ..ruling
+        };
+    }
+    ruling
+}
+
+/// What the software is called.
+struct Names {
+    kind: &'static str,
+    name: String,
+    image: Option<String>,
+    torch: Option<String>,
+}
+
+impl Names {
+    fn of(arguments: &CheckArguments) -> Self {
+        let image = arguments.image.as_ref().map(ToString::to_string);
+        let torch = arguments.torch.as_ref().map(ToString::to_string);
+        let declared = arguments.requires.as_ref().map(ToString::to_string);
+        let (kind, name) = match (&image, &torch, &declared) {
+            (Some(image), _, _) => ("Image", image.clone()),
+            (None, Some(torch), _) => ("Torch", format!("torch {torch}")),
+            (None, None, declared) => ("Declaration", declared.clone().unwrap_or_default()),
+        };
+        Self {
+            kind,
+            name,
+            image,
+            torch,
+        }
+    }
+
+    /// What messages call it; of torch, the build that pip would have chosen.
+    fn subject<'a>(&'a self, torch: Option<&'a str>) -> Subject<'a> {
+        let thing = match (&self.image, &self.torch) {
+            (Some(image), _) => Thing::Image(image),
+            (None, Some(asked)) => Thing::Torch(torch.unwrap_or(asked)),
+            (None, None) => Thing::Declaration(&self.name),
+        };
+        Subject {
+            container: None,
+            thing,
+            place: Place::Named,
+            skip: Skip::Withheld,
+        }
+    }
+}
+
+fn result(
+    judged: &Judged,
+    candidate: &Candidate,
+    names: &Names,
+    knowledge: Knowledge<'_>,
+) -> CheckResult {
+    let torch = judged
+        .software
+        .software
+        .torch
+        .value()
+        .map(ToString::to_string);
+    let subject = names.subject(torch.as_deref());
+    let candidates = std::slice::from_ref(candidate);
+    let ruling = decide(candidates);
+    let explanation = match judged.judgement.verdict {
+        Verdict::Unknown => {
+            message::unchecked(&subject, candidates, judged.software.suggestion.as_ref())
+        }
+        Verdict::Runs | Verdict::Degraded | Verdict::Fails => {
+            message::denial(&subject, candidates, &ruling, knowledge)
+        }
+    };
+    let message = match ruling.decision {
+        Decision::Warn => message::warning(&subject, candidates, &ruling),
+        Decision::Allow | Decision::Undecided | Decision::Deny => explanation.clone(),
+    };
+    report::result(
+        judged,
+        names.image.clone(),
+        ruling.codes,
+        report::Texts {
+            message,
+            explanation,
+        },
+    )
+}
+
+/// What is worth a line on stderr.
+fn notes(
+    ruling: &Ruling,
+    judged: &[Judged],
+    arguments: &CheckArguments,
+    knowledge: Knowledge<'_>,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let all_fail = judged
+        .iter()
+        .all(|one| one.judgement.verdict == Verdict::Fails);
+    match ruling.decision {
+        Decision::Undecided if arguments.on_unknown == OnUnknown::Ok => notes.push(
+            "not known whether it runs: exit status 0 (3 with --on-unknown=fail)".to_owned(),
+        ),
+        Decision::Warn if all_fail => notes.push(
+            "it runs on none of these GPUs, but this evidence only warns: exit status 0 (1 with --strict)"
+                .to_owned(),
+        ),
+        Decision::Warn if ruling.codes.contains(&Code::Partial) => notes.push(
+            "it runs on some of these GPUs only: exit status 0 (1 with --strict)".to_owned(),
+        ),
+        Decision::Allow | Decision::Warn | Decision::Undecided | Decision::Deny => {}
+    }
+    if judged.iter().any(|one| !one.software.conflicts.is_empty()) {
+        notes.push("sources disagree about this software: see -o wide".to_owned());
+    }
+    let jetson = |one: &Judged| hosts::is_jetson(&one.asked.host, knowledge.catalog);
+    if judged.iter().any(jetson) {
+        notes.extend(about_jetson(arguments));
+    }
+    notes
+}
+
+/// What of the command line does not count on a Jetson.
+fn about_jetson(arguments: &CheckArguments) -> Option<String> {
+    let jetpack = arguments.jetpack.map(|version| {
+        format!(
+            "which CUDA JetPack {version} offers is not known here: only what the chip guarantees counts"
+        )
+    });
+    let driver = arguments.driver.map(|driver| {
+        format!("--driver {driver} says nothing about a Jetson and does not count there")
+    });
+    jetpack.or(driver)
+}

@@ -1,0 +1,326 @@
+//! The answer of `check`, in the shape that its JSON has. Names in it are a contract: new ones may come, none change.
+
+use std::fmt::Display;
+
+use serde::{Serialize, Serializer};
+
+use super::judgements::Judged;
+use crate::admission::decision::{Decision, Ruling};
+use crate::compat::rules::LeastDriver;
+use crate::compat::{
+    Code, ComputeCapability, CpuArchitecture, CudaVersion, DriverFloor, DriverVersion, Evidence,
+    FactName, Origin, Proof, RuntimeMode, UsedFact, Verdict,
+};
+use crate::image::evidence::{Conflict, Knowledge, Winner};
+
+/// Version of the contract.
+const API_VERSION: &str = "gpu-capgate.io/v1";
+
+/// The answer.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    api_version: &'static str,
+    kind: &'static str,
+    /// The worst decision of all documents.
+    #[serde(serialize_with = "word")]
+    pub decision: Decision,
+    /// What was checked.
+    pub documents: Vec<Document>,
+    /// What was not, and why.
+    pub skipped: Vec<Skipped>,
+    /// One for each document and GPU.
+    pub results: Vec<CheckResult>,
+    /// Days on which the facts were compiled.
+    pub facts_of: FactsOf,
+    /// Lines for stderr.
+    #[serde(skip)]
+    pub notes: Vec<String>,
+}
+
+/// Days on which facts were compiled, `YYYY-MM-DD`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FactsOf {
+    catalog: String,
+    repositories: String,
+    overlay: Option<String>,
+}
+
+/// Something that was checked as a whole.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    source: &'static str,
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+    /// What becomes of it.
+    #[serde(serialize_with = "word")]
+    pub decision: Decision,
+    /// All causes, the worst first.
+    #[serde(serialize_with = "words")]
+    pub codes: Vec<Code>,
+    candidates: usize,
+}
+
+/// Something that was not checked.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Skipped {
+    source: String,
+    reason: String,
+}
+
+/// One piece of software on one kind of GPU.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckResult {
+    document: usize,
+    container: Option<String>,
+    /// The image, in full.
+    pub image: Option<String>,
+    /// The image that was judged instead, by an alias.
+    pub alias_of: Option<String>,
+    /// The torch inside, if known.
+    pub torch: Option<String>,
+    /// Where.
+    pub host: HostReport,
+    /// What becomes of it there.
+    #[serde(serialize_with = "word")]
+    pub verdict: Verdict,
+    /// All causes, the worst first.
+    #[serde(serialize_with = "words")]
+    pub codes: Vec<Code>,
+    /// What the verdict rests on.
+    pub facts: Vec<FactReport>,
+    /// What is not known and would decide.
+    pub gaps: Vec<GapReport>,
+    /// Where sources disagree.
+    pub conflicts: Vec<ConflictReport>,
+    /// The image that was probably meant.
+    pub suggestion: Option<String>,
+    /// What the webhook would tell.
+    pub message: String,
+    /// The same at length.
+    #[serde(skip)]
+    pub explanation: String,
+}
+
+/// One kind of GPU and what surrounds it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostReport {
+    /// Product name.
+    pub gpu: Option<String>,
+    /// Capability, as `8.9`.
+    #[serde(serialize_with = "word_or_null")]
+    pub compute_capability: Option<ComputeCapability>,
+    /// Driver; nothing on a Jetson.
+    #[serde(serialize_with = "word_or_null")]
+    pub driver: Option<DriverVersion>,
+    /// CUDA that the driver of a Jetson offers.
+    #[serde(serialize_with = "word_or_null")]
+    pub cuda: Option<CudaVersion>,
+    /// Whether driver or CUDA were not told.
+    pub driver_assumed: bool,
+    /// Least driver that this needs there; nothing if none helps or it is not known.
+    #[serde(serialize_with = "word_or_null")]
+    pub least_driver: Option<DriverFloor>,
+    /// Whether no driver makes it run there.
+    pub no_driver_helps: bool,
+    /// CPU architecture.
+    #[serde(serialize_with = "word_or_null")]
+    pub arch: Option<CpuArchitecture>,
+    /// How containers get GPUs.
+    #[serde(serialize_with = "word_or_null")]
+    pub runtime: Option<RuntimeMode>,
+    nodes: usize,
+}
+
+/// A fact, and where it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FactReport {
+    /// Which.
+    #[serde(serialize_with = "word")]
+    pub fact: FactName,
+    /// Its value.
+    pub value: String,
+    /// Where it was read.
+    #[serde(serialize_with = "word")]
+    pub origin: Origin,
+    /// How it is known.
+    #[serde(serialize_with = "word")]
+    pub proof: Proof,
+    /// Citation.
+    pub source: String,
+}
+
+/// Something that is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GapReport {
+    /// Which fact.
+    #[serde(serialize_with = "word")]
+    pub fact: FactName,
+    /// Why.
+    pub reason: String,
+}
+
+/// Two sources that disagree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConflictReport {
+    /// Which fact.
+    #[serde(serialize_with = "word")]
+    pub fact: FactName,
+    /// The value that counts, if one does.
+    pub winner: Option<String>,
+    /// Both.
+    pub values: [FactReport; 2],
+}
+
+/// What a result says in words.
+pub(super) struct Texts {
+    pub(super) message: String,
+    pub(super) explanation: String,
+}
+
+impl Report {
+    pub(super) fn of(
+        document: Document,
+        results: Vec<CheckResult>,
+        notes: Vec<String>,
+        knowledge: Knowledge<'_>,
+    ) -> Self {
+        Self {
+            api_version: API_VERSION,
+            kind: "CheckResult",
+            decision: document.decision,
+            documents: vec![document],
+            skipped: Vec::new(),
+            results,
+            facts_of: FactsOf {
+                catalog: knowledge.catalog.date().to_owned(),
+                repositories: knowledge.repositories.as_of().to_owned(),
+                overlay: knowledge.catalog.overlay_date().map(str::to_owned),
+            },
+            notes,
+        }
+    }
+}
+
+impl Document {
+    /// What was named on the command line.
+    pub(super) fn of(kind: &str, name: &str, ruling: &Ruling, candidates: usize) -> Self {
+        Self {
+            source: "command line",
+            kind: kind.to_owned(),
+            namespace: None,
+            name: name.to_owned(),
+            decision: ruling.decision,
+            codes: ruling.codes.clone(),
+            candidates,
+        }
+    }
+}
+
+/// The result for one host.
+pub(super) fn result(
+    judged: &Judged,
+    image: Option<String>,
+    codes: Vec<Code>,
+    texts: Texts,
+) -> CheckResult {
+    let judgement = &judged.judgement;
+    let gap = |missing: &crate::compat::verdict::MissingFact| GapReport {
+        fact: missing.name,
+        reason: missing.gap.to_string(),
+    };
+    CheckResult {
+        document: 0,
+        container: None,
+        image,
+        alias_of: judged.software.image.as_ref().map(ToString::to_string),
+        torch: judged
+            .software
+            .software
+            .torch
+            .value()
+            .map(ToString::to_string),
+        host: host(judged),
+        verdict: judgement.verdict,
+        codes,
+        facts: judgement.facts.iter().map(fact).collect(),
+        gaps: judgement.gaps.iter().map(gap).collect(),
+        conflicts: judged.software.conflicts.iter().map(conflict).collect(),
+        suggestion: judged.software.suggestion.as_ref().map(ToString::to_string),
+        message: texts.message,
+        explanation: texts.explanation,
+    }
+}
+
+fn host(judged: &Judged) -> HostReport {
+    let host = &judged.asked.host;
+    let (least_driver, no_driver_helps) = match judged.least {
+        LeastDriver::Is(floor) => (Some(floor), false),
+        LeastDriver::Impossible => (None, true),
+        LeastDriver::Unknown => (None, false),
+    };
+    HostReport {
+        gpu: host.product.as_deref().map(str::to_owned),
+        compute_capability: host.capability,
+        driver: host.driver,
+        cuda: host.cuda,
+        driver_assumed: judged.asked.assumed,
+        least_driver,
+        no_driver_helps,
+        arch: host.architecture,
+        runtime: host.runtime,
+        nodes: 1,
+    }
+}
+
+fn fact(used: &UsedFact) -> FactReport {
+    stated(used.name, used.value.to_string(), &used.evidence)
+}
+
+fn stated(fact: FactName, value: String, evidence: &Evidence) -> FactReport {
+    FactReport {
+        fact,
+        value,
+        origin: evidence.origin,
+        proof: evidence.proof,
+        source: evidence.source.to_string(),
+    }
+}
+
+fn conflict(conflict: &Conflict) -> ConflictReport {
+    let value =
+        |(value, evidence): &(String, Evidence)| stated(conflict.fact, value.clone(), evidence);
+    ConflictReport {
+        fact: conflict.fact,
+        winner: match conflict.winner {
+            Winner::First => Some(conflict.first.0.clone()),
+            Winner::Nobody => None,
+        },
+        values: [value(&conflict.first), value(&conflict.second)],
+    }
+}
+
+fn word<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+#[expect(clippy::ref_option, reason = "the shape that serde calls")]
+fn word_or_null<T: Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn words<T: Display, S: Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(values.iter().map(ToString::to_string))
+}

@@ -1,0 +1,153 @@
+//! The command `explain`: what a code means, found by its name or by the error that a person saw.
+//!
+//! The text is docs/codes.md itself, so that terminal and documentation cannot differ.
+
+mod document;
+mod search;
+mod terminal;
+
+use std::process::ExitCode;
+
+use super::table::{self, Breadth, Look, Table};
+use crate::cli;
+use crate::compat::catalog::ErrorText;
+use crate::compat::{Catalog, Code, CudaVersion};
+use document::{Document, Section};
+use search::Found;
+
+const CODES: &str = include_str!("../../docs/codes.md");
+/// Where the same text can be read.
+const PLACE: &str = "docs/codes.md";
+/// Input that cannot be used.
+const UNUSABLE_INPUT: u8 = 2;
+
+/// Runs `explain` and tells the exit code.
+///
+/// # Errors
+/// Output that cannot be written.
+pub fn explain(arguments: &cli::ExplainArguments) -> anyhow::Result<ExitCode> {
+    let query = arguments.query.join(" ");
+    let colors = table::colors(arguments.color);
+    let document = Document::new(CODES);
+    if query.trim().is_empty() {
+        table::print(&overview(&document, colors))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match search::find(&query, &document, Catalog::embedded()) {
+        Found::Code(code) => print_section(&document, code, colors)?,
+        Found::Error { codes, error } => {
+            for line in hints(&query, &codes) {
+                eprintln!("gpu-capgate: {line}");
+            }
+            match (codes.first(), error) {
+                (Some(code), _) => print_section(&document, *code, colors)?,
+                (None, Some(error)) => table::print(&uncoded(error))?,
+                (None, None) => {}
+            }
+        }
+        Found::Nothing { near } => {
+            let near: String = near.iter().flat_map(|text| ["\n  ", text]).collect();
+            let meant = if near.is_empty() {
+                ""
+            } else {
+                "; did you mean one of these?"
+            };
+            let query: String = query.chars().take(200).collect();
+            eprintln!(
+                "gpu-capgate: error: no code and no known error is like {query:?}{meant}{near}"
+            );
+            return Ok(ExitCode::from(UNUSABLE_INPUT));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All codes, the worst first.
+fn overview(document: &Document<'_>, colors: bool) -> String {
+    let mut table = Table::new(["CODE", "LEVEL", "MEANING"]).rigid(0);
+    for section in document.sections() {
+        table.row(vec![
+            section.code.to_string(),
+            section.level.clone(),
+            section.summary.trim_end_matches('.').to_owned(),
+        ]);
+    }
+    table.text(Look {
+        breadth: Breadth::Fitting,
+        headings: true,
+        colors,
+    })
+}
+
+fn print_section(document: &Document<'_>, code: Code, colors: bool) -> anyhow::Result<()> {
+    document
+        .section(code)
+        .map_or(Ok(()), |section| table::print(&text_of(section, colors)))
+}
+
+fn text_of(section: &Section<'_>, colors: bool) -> String {
+    let title = table::heading(section.code.word(), colors);
+    let anchor = section.code.word().to_ascii_lowercase();
+    let facts = Catalog::embedded().date();
+    format!(
+        "{title}  {}\n{}\n\n{}\nFacts of {facts}. The same text: {PLACE}#{anchor}\n",
+        section.level,
+        terminal::wrapped(section.summary, ""),
+        terminal::text(section.body, colors),
+    )
+}
+
+/// What an error text tells beside the code.
+fn hints(query: &str, codes: &[Code]) -> Vec<String> {
+    let mut hints = Vec::new();
+    if let Some((first, others)) = codes.split_first() {
+        let others: Vec<&str> = others.iter().map(|code| code.word()).collect();
+        let also = if others.is_empty() {
+            String::new()
+        } else {
+            format!(" (it can also be {})", others.join(" or "))
+        };
+        hints.push(format!("that error is what {first} tells beforehand{also}"));
+    }
+    hints.extend(driver_integer(query));
+    hints
+}
+
+/// torch prints the CUDA version that a driver offers as an integer, which is often taken for a driver's number.
+fn driver_integer(query: &str) -> Option<String> {
+    let (_, behind) = query.split_once("found version ")?;
+    let end = behind
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(behind.len());
+    let number = behind.get(..end)?;
+    let cuda = CudaVersion::from_api_integer(number.parse().ok()?)?;
+    Some(format!(
+        "version {number} is not a driver: it says that the driver offers CUDA {cuda}"
+    ))
+}
+
+/// An error of the table that none of the codes is about.
+fn uncoded(error: &ErrorText) -> String {
+    let name = error.name.as_deref().map(|name| format!(" ({name})"));
+    let meaning = error
+        .meaning
+        .as_deref()
+        .unwrap_or("no version problem is known behind it");
+    let number = error.number.map(|number| format!(" {number}"));
+    format!(
+        "{}{}{}: {}\n\n{}\n\nSource: {} ({}). Facts of {}.\n",
+        error.origin,
+        number.unwrap_or_default(),
+        name.unwrap_or_default(),
+        error.text,
+        terminal::wrapped(
+            &format!(
+                "{meaning}. gpu-capgate has no code for it: it cannot be told from an image and a GPU."
+            ),
+            "  "
+        ),
+        error.source,
+        error.proof,
+        Catalog::embedded().date(),
+    )
+}
