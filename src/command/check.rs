@@ -1,7 +1,7 @@
 //! The command `check`: does this run there?
 //!
-//! Arguments become hosts ([`hosts`]) and software, the engine judges each pair ([`judgements`]), [`report`] is the
-//! answer, and [`output`] prints it. The answer goes to stdout and everything else to stderr.
+//! Arguments become hosts (`hosts`) and software, the engine judges each pair (`judgements`), [`report`] is the
+//! answer, and `output` prints it. The answer goes to stdout and everything else to stderr.
 
 mod hosts;
 mod judgements;
