@@ -70,13 +70,16 @@ pub struct ListenError {
 /// # Errors
 /// The address is taken or not ours.
 pub async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ListenError {
-            address,
-            flag,
-            source,
-        })
+    let failed = |source| ListenError {
+        address,
+        flag,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    // Port 0 is any port; nobody would know which.
+    let address = listener.local_addr().map_err(failed)?;
+    tracing::info!(%address, option = flag, "listening");
+    Ok(listener)
 }
 
 /// A token that is cancelled on SIGTERM or SIGINT.

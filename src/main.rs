@@ -15,7 +15,10 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("gpu-capgate: error: {error:#}");
+            eprintln!(
+                "gpu-capgate: error: {}",
+                telemetry::with_causes(error.as_ref())
+            );
             exit_code(&error)
         }
     }
@@ -55,7 +58,12 @@ fn start(log: &LogArguments) -> anyhow::Result<tokio::runtime::Runtime> {
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let unusable = matches!(
         error.downcast_ref(),
-        Some(AgentError::Read { .. } | AgentError::TooLarge { .. } | AgentError::Inventory { .. })
+        Some(
+            AgentError::Read { .. }
+                | AgentError::TooLarge { .. }
+                | AgentError::NotText { .. }
+                | AgentError::Inventory { .. }
+        )
     ) || error.is::<tracing_subscriber::filter::ParseError>();
     if unusable {
         ExitCode::from(UNUSABLE_INPUT)

@@ -1,5 +1,6 @@
-//! Logs: one line an event on stderr, as text for people or JSON for collectors.
+//! Logs: one line an event on stderr, as text for people or JSON for collectors; and how an error is put in words.
 
+use std::error::Error;
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
@@ -33,4 +34,40 @@ pub fn start(
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
     }
     Ok(())
+}
+
+/// An error with its causes; a cause that the text before it tells already is not told again.
+#[must_use]
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    for cause in causes.map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot label: {0}")]
+    struct Outer(#[source] Inner);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot connect")]
+    struct Inner(#[source] std::io::Error);
+
+    #[test]
+    fn every_cause_is_told_once() {
+        let error = Outer(Inner(std::io::ErrorKind::ConnectionRefused.into()));
+        assert_eq!(
+            with_causes(&error),
+            "cannot label: cannot connect: connection refused"
+        );
+    }
 }

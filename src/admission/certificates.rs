@@ -13,15 +13,17 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, Patch, PatchParams};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, PublicKeyData,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::lifecycle::ReadyToken;
+use crate::telemetry::with_causes;
 
 /// Name of our webhook within its configuration.
 const WEBHOOK: &str = "check.gpu-capgate.io";
@@ -35,6 +37,8 @@ const CLOCK_SKEW: time::Duration = time::Duration::hours(1);
 /// How often the registration is looked at: somebody may have replaced it.
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(2);
+/// A call that is not answered within that time is made again: nothing else would tell that its connection is dead.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Who the webhook is in the cluster.
 #[derive(Debug, Clone)]
@@ -62,6 +66,9 @@ pub enum CertificateError {
         /// What came back.
         source: Box<kube::Error>,
     },
+    /// The API server took a call and did not answer.
+    #[error("the API server did not answer within {} s", CALL_TIMEOUT.as_secs())]
+    NoAnswer,
     /// The Secret holds something that is no CA.
     #[error(
         "Secret {secret} holds no usable CA; empty it (kubectl patch secret {secret} --type=json -p='[{{\"op\":\"remove\",\"path\":\"/data\"}}]') and a new one is made"
@@ -70,7 +77,7 @@ pub enum CertificateError {
         /// The Secret.
         secret: String,
         /// What is wrong with it.
-        source: rcgen::Error,
+        source: NoAuthority,
     },
     /// A certificate could not be made.
     #[error("cannot make a certificate")]
@@ -83,6 +90,17 @@ pub enum CertificateError {
         /// The configuration.
         configuration: String,
     },
+}
+
+/// Why a certificate and a key are no CA.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAuthority {
+    /// One of them is not there or cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] rcgen::Error),
+    /// Each is good, and they do not belong together.
+    #[error("the private key is not the certificate's")]
+    OtherKey,
 }
 
 /// The CA.
@@ -113,8 +131,13 @@ impl Authority {
         Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
     }
 
-    fn load(certificate_pem: String, key_pem: &str) -> Result<Self, rcgen::Error> {
-        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, KeyPair::from_pem(key_pem)?)?;
+    fn load(certificate_pem: String, key_pem: &str) -> Result<Self, NoAuthority> {
+        let key = KeyPair::from_pem(key_pem)?;
+        // Nobody would trust what a stranger's key signs, and nothing but failing reviews would tell.
+        if public_key(&certificate_pem)? != key.subject_public_key_info() {
+            return Err(NoAuthority::OtherKey);
+        }
+        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key)?;
         Ok(Self {
             certificate_pem,
             issuer,
@@ -146,6 +169,15 @@ impl Authority {
     }
 }
 
+/// The public key that a certificate vouches for, as it stands there.
+fn public_key(certificate_pem: &str) -> Result<Vec<u8>, rcgen::Error> {
+    let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
+        .map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
+    let certificate = ParsedCertificate::try_from(&certificate)
+        .map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
+    Ok(certificate.subject_public_key_info().to_vec())
+}
+
 fn limit_life(params: &mut CertificateParams, life: time::Duration) {
     let now = OffsetDateTime::now_utc();
     params.not_before = now - CLOCK_SKEW;
@@ -155,15 +187,23 @@ fn limit_life(params: &mut CertificateParams, life: time::Duration) {
 /// The CA of all replicas: read from the Secret, or made and stored there if nobody has yet. Tries until it is there.
 pub async fn authority(client: &kube::Client, identity: &Identity) -> Authority {
     loop {
-        match try_authority(client, identity).await {
+        match in_time(try_authority(client, identity)).await {
             Ok(authority) => return authority,
             Err(error) => {
-                let error = anyhow::Error::from(error);
-                tracing::warn!(error = format!("{error:#}"), retry_in = ?RETRY, "no certificate authority yet");
+                tracing::warn!(error = with_causes(&error), retry_in = ?RETRY, "no certificate authority yet");
                 tokio::time::sleep(RETRY).await;
             }
         }
     }
+}
+
+/// Bounds what is asked of the API server.
+async fn in_time<T>(
+    calls: impl Future<Output = Result<T, CertificateError>>,
+) -> Result<T, CertificateError> {
+    tokio::time::timeout(CALL_TIMEOUT, calls)
+        .await
+        .map_err(|_| CertificateError::NoAnswer)?
 }
 
 async fn try_authority(
@@ -219,15 +259,18 @@ pub async fn keep_registered(
 ) {
     let mut ready = Some(ready);
     while !stop.is_cancelled() {
-        let wait = match register(&client, &identity, &authority_pem).await {
+        let registered = in_time(register(&client, &identity, &authority_pem));
+        let Some(registered) = stop.run_until_cancelled(registered).await else {
+            break;
+        };
+        let wait = match registered {
             Ok(()) => {
                 drop(ready.take());
                 CHECK_INTERVAL
             }
             Err(error) => {
-                let error = anyhow::Error::from(error);
                 tracing::warn!(
-                    error = format!("{error:#}"),
+                    error = with_causes(&error),
                     "the API server does not trust this webhook yet"
                 );
                 if ready.is_some() {

@@ -5,6 +5,7 @@
 //! it forgets us when any device list of our resource ends; since 1.37 a socket path that it still holds is refused.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,6 +22,7 @@ use super::plugin::api::device_plugin_server::DevicePluginServer;
 use super::plugin::api::registration_client::RegistrationClient;
 use super::plugin::{OPTIONS, Plugin};
 use crate::lifecycle::ReadyToken;
+use crate::telemetry::with_causes;
 
 const API_VERSION: &str = "v1beta1";
 const KUBELET_SOCKET: &str = "kubelet.sock";
@@ -29,6 +31,8 @@ const SOCKET_PREFIX: &str = "gpu-capgate-";
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
 /// After `Register` the kubelet opens the device list at once.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// A peer that holds on to our socket when we let go of it is not waited for any longer.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
@@ -70,20 +74,10 @@ pub async fn keep_advertised(
     let mut ready = Some(ready);
     let mut pause = FIRST_RETRY;
     while !stop.is_cancelled() {
-        match Registration::open(&advertisement, inventory.clone()).await {
-            Ok(registration) => {
-                let devices = inventory.borrow().gpus.len();
-                tracing::info!(
-                    resource = advertisement.resource,
-                    devices,
-                    "registered with the kubelet"
-                );
-                drop(ready.take());
-                pause = FIRST_RETRY;
-                registration.until_lost(&stop).await;
-            }
+        match advertise(&advertisement, &inventory, &mut ready, &stop).await {
+            Ok(()) => pause = FIRST_RETRY,
             Err(error) => {
-                let error = report(&error);
+                let error = with_causes(&error);
                 tracing::warn!(error, retry_in = ?pause, "cannot register with the kubelet");
             }
         }
@@ -94,17 +88,41 @@ pub async fn keep_advertised(
     }
 }
 
-/// A live registration: our server, and the kubelet on the other side.
+/// One registration from its socket to its end: the kubelet lets go, or `stop`, which waits for no peer.
+async fn advertise(
+    advertisement: &Advertisement,
+    inventory: &watch::Receiver<Arc<Inventory>>,
+    ready: &mut Option<ReadyToken>,
+    stop: &CancellationToken,
+) -> Result<(), RegisterError> {
+    let registration = Registration::serve(advertisement, inventory.clone())?;
+    let held = stop.run_until_cancelled(async {
+        registration.register(advertisement).await?;
+        let (resource, devices) = (&advertisement.resource, inventory.borrow().gpus.len());
+        tracing::info!(resource, devices, "registered with the kubelet");
+        drop(ready.take());
+        registration.lost.cancelled().await;
+        tracing::warn!("the kubelet let go of the device list; registering again");
+        Ok(())
+    });
+    let held = held.await;
+    registration.close().await;
+    held.unwrap_or(Ok(()))
+}
+
+/// Our server, and the kubelet on the other side once it is registered.
 struct Registration {
+    endpoint: String,
     socket: PathBuf,
+    watched: CancellationToken,
     lost: CancellationToken,
     end: CancellationToken,
     server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
 impl Registration {
-    /// Serves first, since the kubelet calls back before `Register` returns; then registers.
-    async fn open(
+    /// Serves before anything is registered, since the kubelet calls back before `Register` returns.
+    fn serve(
         advertisement: &Advertisement,
         inventory: watch::Receiver<Arc<Inventory>>,
     ) -> Result<Self, RegisterError> {
@@ -125,42 +143,35 @@ impl Registration {
                     end.clone().cancelled_owned(),
                 ),
         );
-        let registration = Self {
+        Ok(Self {
+            endpoint,
             socket,
+            watched,
             lost,
             end,
             server,
-        };
-        let outcome = match register(advertisement, endpoint).await {
-            Ok(()) => tokio::time::timeout(WATCH_TIMEOUT, watched.cancelled())
-                .await
-                .map_err(|_| RegisterError::NotWatched),
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(()) => Ok(registration),
-            Err(error) => {
-                registration.close().await;
-                Err(error)
-            }
-        }
+        })
     }
 
-    async fn until_lost(self, stop: &CancellationToken) {
-        tokio::select! {
-            () = self.lost.cancelled() => tracing::warn!("the kubelet let go of the device list; registering again"),
-            () = stop.cancelled() => {}
-        }
-        self.close().await;
+    /// Registers, and trusts the kubelet only when it has asked for the devices.
+    async fn register(&self, advertisement: &Advertisement) -> Result<(), RegisterError> {
+        register(advertisement, self.endpoint.clone()).await?;
+        tokio::time::timeout(WATCH_TIMEOUT, self.watched.cancelled())
+            .await
+            .map_err(|_| RegisterError::NotWatched)
     }
 
     /// Ends the device list before the socket goes, so that the kubelet drops us in order.
-    async fn close(self) {
+    async fn close(mut self) {
         self.end.cancel();
-        match self.server.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the device-plugin server ended"),
-            Err(error) => tracing::error!(%error, "the device-plugin server panicked"),
+        match tokio::time::timeout(CLOSE_TIMEOUT, &mut self.server).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the device-plugin server ended"),
+            Ok(Err(error)) => tracing::error!(%error, "the device-plugin server panicked"),
+            Err(_) => {
+                tracing::warn!(socket = %self.socket.display(), "a peer holds on to our socket");
+                self.server.abort();
+            }
         }
         remove(&self.socket).await;
     }
@@ -216,10 +227,9 @@ async fn remove_dead_sockets(directory: &Path) {
         return;
     };
     while let Ok(Some(entry)) = entries.next_entry().await {
-        let ours = entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(SOCKET_PREFIX);
+        let name = entry.file_name();
+        let socket = entry.file_type().await.is_ok_and(|kind| kind.is_socket());
+        let ours = socket && name.to_string_lossy().starts_with(SOCKET_PREFIX);
         let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
         if ours && UnixStream::connect(entry.path()).await.is_err_and(refused) {
             remove(&entry.path()).await;
@@ -235,15 +245,4 @@ async fn remove(socket: &Path) {
         }
         _ => {}
     }
-}
-
-/// An error with its causes in one line.
-fn report(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -12,11 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::inventory::Inventory;
 use crate::labels::{self, NodeMetadata};
 use crate::lifecycle::ReadyToken;
+use crate::telemetry::with_causes;
 
 /// Owner of our labels in server-side apply.
 const FIELD_MANAGER: &str = "gpu-capgate";
 /// Labels that somebody removed come back within that time.
 const REAPPLY: Duration = Duration::from_secs(300);
+/// A call that is not answered within that time is made again: nothing else would tell that its connection is dead.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
@@ -27,6 +30,15 @@ pub struct OwnNode {
     pub name: String,
     /// The kernel's boot ID.
     pub boot_id: String,
+}
+
+/// Labels that could not be written.
+#[derive(Debug, thiserror::Error)]
+enum ApplyError {
+    #[error("the API server did not answer within {} s", CALL_TIMEOUT.as_secs())]
+    NoAnswer,
+    #[error(transparent)]
+    Refused(#[from] kube::Error),
 }
 
 /// Keeps the Node labelled until `stop`. An API server that is away is retried for ever.
@@ -42,7 +54,9 @@ pub async fn keep_labelled(
     let mut pause = FIRST_RETRY;
     while !stop.is_cancelled() {
         let metadata = labels::encode(&inventory.borrow_and_update().node_gpus(&node.boot_id));
-        let wait = match apply(&nodes, &node.name, &metadata).await {
+        let applied = stop.run_until_cancelled(apply(&nodes, &node.name, &metadata));
+        let Some(applied) = applied.await else { break };
+        let wait = match applied {
             Ok(()) => {
                 if let Some(token) = ready.take() {
                     tracing::info!(node = node.name, labels = metadata.labels.len(), "labelled");
@@ -66,26 +80,26 @@ pub async fn keep_labelled(
 }
 
 /// Applies with force: the domain is ours alone. Keys that we wrote before and no longer name go away.
-async fn apply(nodes: &Api<Node>, name: &str, metadata: &NodeMetadata) -> kube::Result<()> {
+async fn apply(nodes: &Api<Node>, name: &str, metadata: &NodeMetadata) -> Result<(), ApplyError> {
     let patch = json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": { "labels": metadata.labels, "annotations": metadata.annotations },
     });
-    nodes
-        .patch(
-            name,
-            &PatchParams::apply(FIELD_MANAGER).force(),
-            &Patch::Apply(patch),
-        )
-        .await?;
+    let (params, patch) = (
+        PatchParams::apply(FIELD_MANAGER).force(),
+        Patch::Apply(patch),
+    );
+    tokio::time::timeout(CALL_TIMEOUT, nodes.patch(name, &params, &patch))
+        .await
+        .map_err(|_| ApplyError::NoAnswer)??;
     Ok(())
 }
 
 /// What a person can do about it, where the answer tells.
-fn explain(error: &kube::Error) -> String {
-    let kube::Error::Api(status) = error else {
-        return error.to_string();
+fn explain(error: &ApplyError) -> String {
+    let ApplyError::Refused(kube::Error::Api(status)) = error else {
+        return with_causes(error);
     };
     match status.code {
         403 => format!(

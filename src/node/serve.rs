@@ -34,8 +34,8 @@ pub struct Settings {
 /// Why the agent could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// A file that could not be read.
-    #[error("cannot read {path}")]
+    /// An inventory file that could not be read.
+    #[error("cannot read {path}; give a file that lists the node's GPUs with --inventory")]
     Read {
         /// The file.
         path: PathBuf,
@@ -50,6 +50,18 @@ pub enum AgentError {
         /// The file.
         path: PathBuf,
     },
+    /// A file that is no text.
+    #[error(
+        "{path} is no UTF-8 text: byte 0x{byte:02x} in line {line}; give the right file with --inventory"
+    )]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The first byte that is out of place.
+        byte: u8,
+        /// Where it stands, counted from 1.
+        line: usize,
+    },
     /// A file that holds no inventory.
     #[error("{path} is no inventory")]
     Inventory {
@@ -58,6 +70,9 @@ pub enum AgentError {
         /// What is wrong with it.
         source: InventoryError,
     },
+    /// The kernel's boot ID could not be read.
+    #[error("cannot read the kernel's boot ID from {BOOT_ID}; it needs a mounted /proc")]
+    BootId(#[source] io::Error),
     /// No way to the API server is known.
     #[error(
         "cannot tell where the API server is: run in a Pod with a ServiceAccount, or set KUBECONFIG"
@@ -80,7 +95,7 @@ pub enum AgentError {
 /// See [`AgentError`]. An absent kubelet or API server is none: they are waited for.
 pub async fn run(settings: Settings) -> Result<(), AgentError> {
     let inventory = read_inventory(&settings.inventory).await?;
-    let boot_id = read(Path::new(BOOT_ID)).await?.trim().to_owned();
+    let boot_id = read(Path::new(BOOT_ID)).await.map_err(AgentError::BootId)?;
     let listener = listen(settings.health, "--health-listen").await?;
     let client = kube::Client::try_default()
         .await
@@ -96,7 +111,7 @@ pub async fn run(settings: Settings) -> Result<(), AgentError> {
     let (_current, inventory) = watch::channel(Arc::new(inventory));
     let node = OwnNode {
         name: settings.node_name,
-        boot_id,
+        boot_id: String::from_utf8_lossy(&boot_id).trim().to_owned(),
     };
     let mut tasks = JoinSet::new();
     let labelled = readiness.wait_for("node labels");
@@ -117,29 +132,32 @@ pub async fn run(settings: Settings) -> Result<(), AgentError> {
 }
 
 async fn read_inventory(path: &Path) -> Result<Inventory, AgentError> {
-    let text = read(path).await?;
+    let owned = || path.to_owned();
+    let bytes = read(path).await.map_err(|source| AgentError::Read {
+        path: owned(),
+        source,
+    })?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(AgentError::TooLarge { path: owned() });
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let (before, after) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        AgentError::NotText {
+            path: owned(),
+            byte: after.first().copied().unwrap_or_default(),
+            line: before.split(|byte| *byte == b'\n').count(),
+        }
+    })?;
     Inventory::parse(&text).map_err(|source| AgentError::Inventory {
-        path: path.to_owned(),
+        path: owned(),
         source,
     })
 }
 
-/// Reads a small text file.
-async fn read(path: &Path) -> Result<String, AgentError> {
-    let failed = |source| AgentError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let file = tokio::fs::File::open(path).await.map_err(failed)?;
-    let mut text = String::new();
-    file.take(FILE_LIMIT + 1)
-        .read_to_string(&mut text)
-        .await
-        .map_err(failed)?;
-    if text.len() as u64 > FILE_LIMIT {
-        return Err(AgentError::TooLarge {
-            path: path.to_owned(),
-        });
-    }
-    Ok(text)
+/// Reads a small file; of a large one no more than tells that it is.
+async fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = tokio::fs::File::open(path).await?;
+    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).await?;
+    Ok(bytes)
 }

@@ -7,8 +7,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod agent;
 mod cases;
 mod catalog;
 mod check;
 mod cluster;
 mod layering;
+mod support;
+mod webhook;

@@ -45,9 +45,23 @@ impl Line {
     }
 }
 
+/// Text that may quote a stranger (names of containers, images, nodes and GPUs), in ASCII and without anything that a
+/// terminal would obey or that would look like a line of ours.
+fn printable(text: &str) -> String {
+    let letter = |letter: char| {
+        if letter == ' ' || letter.is_ascii_graphic() {
+            letter
+        } else {
+            '?'
+        }
+    };
+    text.chars().map(letter).collect()
+}
+
 /// The first line: a sentence, and behind it what must not be cut.
 pub(super) fn headline(sentence: &str, others: &str, code: Code) -> String {
     let tail = format!("{others} [{code}]");
+    let sentence = &printable(sentence);
     clipped(sentence, HEADLINE_LIMIT - tail.len()) + &tail
 }
 
@@ -60,7 +74,7 @@ pub(super) fn fits(sentence: &str, code: Code) -> bool {
 pub(super) fn warning(sentence: &str, code: Code) -> String {
     let tail = format!(" [{code}]");
     clipped(
-        &format!("gpu-capgate: {sentence}"),
+        &format!("gpu-capgate: {}", printable(sentence)),
         WARNING_LIMIT - tail.len(),
     ) + &tail
 }
@@ -68,6 +82,9 @@ pub(super) fn warning(sentence: &str, code: Code) -> String {
 /// The first line and as many of the others as fit: what matters least goes first, from the end.
 pub(super) fn text(headline: String, mut lines: Vec<Line>) -> String {
     lines.retain(|line| !line.value.is_empty());
+    for line in &mut lines {
+        line.value = printable(&line.value);
+    }
     let length = |lines: &[Line]| headline.len() + lines.iter().map(Line::length).sum::<usize>();
     while length(&lines) > DENIAL_LIMIT {
         let least = lines

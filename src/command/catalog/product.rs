@@ -11,7 +11,7 @@ use super::torch::version_of;
 use super::{Request, Shown, row};
 use crate::cli::CatalogOutput;
 use crate::command::table::{self, Table};
-use crate::compat::catalog::{Channel, Chip, Gpu, ReleasePattern, Toolkit, TorchBuild};
+use crate::compat::catalog::{Channel, Gpu, ReleasePattern, Toolkit, TorchBuild};
 use crate::compat::rules::{LeastDriver, least_driver};
 use crate::compat::{
     BuildKind, Catalog, CompatPackage, CpuArchitecture, DriverFloor, Fact, Host, Judgement,
@@ -24,7 +24,8 @@ use crate::compat::{
 struct Product {
     #[serde(flatten)]
     gpu: GpuRow,
-    toolkits: Option<String>,
+    first_toolkit: Option<String>,
+    last_toolkit: Option<String>,
     torch: Vec<Span>,
     newest_torch: Vec<Newest>,
     cuda: Vec<Major>,
@@ -98,7 +99,10 @@ impl Product {
         let chip = catalog.chip(gpu.capability);
         let mut product = Self {
             gpu: GpuRow::of(catalog, gpu),
-            toolkits: chip.map(toolkits),
+            first_toolkit: chip.map(|chip| chip.first_toolkit.to_string()),
+            last_toolkit: chip
+                .and_then(|chip| chip.last_toolkit)
+                .map(|last| last.to_string()),
             torch: Vec::new(),
             newest_torch: Vec::new(),
             cuda: majors(catalog, gpu),
@@ -147,13 +151,22 @@ impl Product {
             ),
             ("class", row::or_dash(self.gpu.class)),
             ("drivers", self.gpu.drivers.clone()),
-            ("toolkits", row::or_dash(self.toolkits.as_ref())),
+            ("toolkits", row::or_dash(self.toolkits())),
         ];
         if output == CatalogOutput::Wide {
             facts.push(("proof", self.gpu.proof.to_owned()));
             facts.push(("source", self.gpu.source.clone()));
         }
         facts
+    }
+
+    fn toolkits(&self) -> Option<String> {
+        let first = self.first_toolkit.as_ref()?;
+        let end = self
+            .last_toolkit
+            .as_ref()
+            .map_or_else(|| "and newer".to_owned(), |last| format!("to {last}"));
+        Some(format!("CUDA {first} {end} compile for it"))
     }
 
     fn spans(&self) -> Table {
@@ -202,13 +215,6 @@ impl Product {
 
 fn words(codes: &[&str]) -> Option<String> {
     (!codes.is_empty()).then(|| codes.join(" "))
-}
-
-fn toolkits(chip: &Chip) -> String {
-    match chip.last_toolkit {
-        Some(last) => format!("CUDA {} to {last} compile for it", chip.first_toolkit),
-        None => format!("CUDA {} and newer compile for it", chip.first_toolkit),
-    }
 }
 
 /// The CPU architectures beside which the GPU may be; that of a Jetson is fixed.

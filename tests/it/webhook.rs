@@ -1,0 +1,137 @@
+//! The webhook: reviews as the API server sends them, its TLS, and its certificates against a fake API server.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use gpu_capgate::admission::http::router;
+use gpu_capgate::admission::review::Reviewer;
+use gpu_capgate::cluster::fleet::{Fleet, Node};
+use gpu_capgate::compat::Catalog;
+use gpu_capgate::image::repositories::Repositories;
+use gpu_capgate::labels;
+use gpu_capgate::node::inventory::Inventory;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::support::gpu;
+use crate::support::http::text;
+
+mod certificates;
+mod hostile;
+mod review;
+mod tls;
+
+const RESOURCE: &str = "nvidia.com/gpu";
+const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
+/// torch 2.8.0 for CUDA 12.8 has sm_70 to sm_120; the one for CUDA 12.6 has sm_50 to sm_90
+/// (pytorch/pytorch, release/2.8: .ci/manywheel/build_cuda.sh).
+const WITHOUT_SM_60: &str = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime";
+const WITH_SM_60: &str = "pytorch/pytorch:2.8.0-cuda12.6-cudnn9-runtime";
+
+/// A node that our agent has labelled.
+fn labelled(product: &str, capability: &str) -> Value {
+    let gpu = gpu("GPU-1", product, capability);
+    let inventory = format!("{{driver: 570.86.15, cuda: \"12.8\", gpus: [{gpu}]}}");
+    let gpus = Inventory::parse(&inventory).unwrap().node_gpus("boot-1");
+    let mut node = unlabelled();
+    node["metadata"]["annotations"] = json!(labels::encode(&gpus).annotations);
+    node
+}
+
+/// A node that has a GPU of which nothing is known.
+fn unlabelled() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"labels": {"pool": "batch"}},
+        "status": {
+            "capacity": {RESOURCE: "1"}, "allocatable": {RESOURCE: "1"},
+            "nodeInfo": {"bootID": "boot-1", "architecture": "amd64"},
+        },
+    })
+}
+
+fn p100() -> Value {
+    labelled("Tesla P100-PCIE-16GB", "6.0")
+}
+
+fn reviewer(nodes: impl IntoIterator<Item = Value>) -> Reviewer {
+    let catalog = Catalog::embedded();
+    let nodes = nodes.into_iter().enumerate().map(|(number, node)| {
+        let node = serde_json::from_value(node).unwrap();
+        let node = Node::from_kubernetes(&node, RESOURCE, catalog);
+        (format!("node-{number}"), node)
+    });
+    let fleet = Fleet {
+        nodes: nodes.collect(),
+    };
+    Reviewer {
+        fleet: Arc::new(ArcSwap::from_pointee(fleet)),
+        resource: RESOURCE.to_owned(),
+        catalog,
+        repositories: Repositories::bundled().unwrap(),
+    }
+}
+
+fn webhook(nodes: impl IntoIterator<Item = Value>) -> Router {
+    router(reviewer(nodes))
+}
+
+/// A Pod with one container that asks for a GPU.
+fn pod(image: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "train", "namespace": "ml", "annotations": {}},
+        "spec": {"containers": [
+            {"name": "train", "image": image, "resources": {"limits": {RESOURCE: "1"}}},
+        ]},
+    })
+}
+
+/// The review of a creation, as the API server sends it.
+fn creation(object: &Value) -> Value {
+    let (kind, resource) = (
+        json!({"group": "", "version": "v1", "kind": "Pod"}),
+        json!({"group": "", "version": "v1", "resource": "pods"}),
+    );
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": UID, "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
+            "name": "train", "namespace": "ml", "operation": "CREATE",
+            "userInfo": {"username": "ada", "groups": ["system:authenticated"]},
+            "object": object, "oldObject": null, "dryRun": false,
+            "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
+        },
+    })
+}
+
+/// The review of an update.
+fn update(old: &Value, new: &Value) -> Value {
+    let mut review = creation(new);
+    review["request"]["operation"] = json!("UPDATE");
+    review["request"]["oldObject"] = old.clone();
+    review
+}
+
+/// Sends a body; status and body of the answer.
+async fn post(webhook: &Router, body: impl Into<Body>) -> (StatusCode, String) {
+    let request = Request::post("/validate?timeout=5s")
+        .header("content-type", "application/json")
+        .body(body.into())
+        .unwrap();
+    text(webhook.clone().oneshot(request).await.unwrap()).await
+}
+
+/// Sends a review; the response within the answer, which has to fit the request.
+async fn answer(webhook: &Router, review: &Value) -> Value {
+    let (status, body) = post(webhook, review.to_string()).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let mut answer: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
+    assert_eq!(answer["kind"], "AdmissionReview");
+    let response = answer["response"].take();
+    assert_eq!(response["uid"], review["request"]["uid"]);
+    response
+}
