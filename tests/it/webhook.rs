@@ -26,8 +26,8 @@ mod tls;
 
 const RESOURCE: &str = "nvidia.com/gpu";
 const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
-/// torch 2.8.0 for CUDA 12.8 has sm_70 to sm_120; the one for CUDA 12.6 has sm_50 to sm_90
-/// (pytorch/pytorch, release/2.8: .ci/manywheel/build_cuda.sh).
+/// torch 2.8.0 for CUDA 12.8 has code for 7.0 to 12.0; the one for CUDA 12.6 for 5.0 to 9.0
+/// (pytorch/pytorch, release/2.8: `.ci/manywheel/build_cuda.sh`).
 const WITHOUT_SM_60: &str = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime";
 const WITH_SM_60: &str = "pytorch/pytorch:2.8.0-cuda12.6-cudnn9-runtime";
 

@@ -129,16 +129,16 @@ impl Objects {
         self.by_path.insert(path.to_owned(), object);
     }
 
-    fn patch(&mut self, path: &str, patch: &Value) -> Response {
+    fn patch(&mut self, path: &str, change: &Value) -> Response {
         let Some(object) = self.by_path.get(path) else {
             return status(404, "not found");
         };
-        let wanted = &patch["metadata"]["resourceVersion"];
+        let wanted = &change["metadata"]["resourceVersion"];
         if !wanted.is_null() && *wanted != object["metadata"]["resourceVersion"] {
             return status(409, "the object has been modified");
         }
         let mut object = object.clone();
-        merge(&mut object, patch);
+        merge(&mut object, change);
         self.store(path, object.clone());
         body(StatusCode::OK, &object)
     }
@@ -155,16 +155,16 @@ async fn answer(
         return read(&objects.lock().unwrap(), path, query);
     }
     assert_eq!(method, Method::PATCH, "nothing else is ever written");
-    let patch: Value = serde_json::from_slice(&bytes).unwrap();
+    let change: Value = serde_json::from_slice(&bytes).unwrap();
     let instead = objects.lock().unwrap().instead.pop_front();
     // Nobody may be left to look at it at the end of a test.
     let _ = writes.send(Write {
         path: path.to_owned(),
         query: query.to_owned(),
-        body: patch.clone(),
+        body: change.clone(),
     });
     match instead {
-        None => objects.lock().unwrap().patch(path, &patch),
+        None => objects.lock().unwrap().patch(path, &change),
         Some(Instead::Refuse(code, message)) => status(code, message),
         Some(Instead::KeepWaiting) => std::future::pending().await,
         Some(Instead::Overtake(object)) => {

@@ -106,7 +106,7 @@ async fn serves_http_2_under_its_name() {
     let server = server(hello()).await;
     let stream = server.connect(NAME, "h2").await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let answer = send_in_h2(stream, request(NAME)).await;
+    let answer = Box::pin(send_in_h2(stream, request(NAME))).await;
     assert_eq!(answer, (StatusCode::OK, "hello".to_owned()));
 }
 
