@@ -152,7 +152,7 @@ pub fn unchecked(
     };
     let (noun, gpu) = (subject.thing.noun(), cause::gpu(host));
     let doubt = format!("{}cannot tell whether {noun} runs on {gpu}", who(subject));
-    let sentence = format!("{doubt}: {}", layout::plain(&first.gap.0));
+    let sentence = format!("{doubt}: {}", reason(&first.gap));
     let whole = layout::fits(&sentence, Code::Unchecked);
     let sentence = if whole { sentence } else { doubt };
     let mut lines = vec![subject.thing.line()];
@@ -161,6 +161,12 @@ pub fn unchecked(
     lines.push(Line::new("fix", fix, Weight::Needed));
     lines.push(more(Code::Unchecked));
     layout::text(layout::headline(&sentence, "", Code::Unchecked), lines)
+}
+
+/// Why something is not known; what was meant instead has a line of its own.
+fn reason(gap: &Gap) -> String {
+    let reason = gap.0.split(": did you mean").next().unwrap_or_default();
+    layout::plain(reason)
 }
 
 /// Why things are not known, each reason once; without the first where line 1 has it.
@@ -172,7 +178,7 @@ fn reasons(judgement: &Judgement, first_is_told: bool) -> Vec<Line> {
         }
     }
     let untold = reasons.into_iter().skip(usize::from(first_is_told));
-    let line = |gap: &Gap| Line::new("why", layout::plain(&gap.0), Weight::Evidence);
+    let line = |gap: &Gap| Line::new("why", reason(gap), Weight::Evidence);
     untold.map(line).collect()
 }
 

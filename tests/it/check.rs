@@ -4,6 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
+use clap::Parser;
+use gpu_capgate::cli::{self, Cli};
+use gpu_capgate::command::check;
+use gpu_capgate::compat::Catalog;
+use gpu_capgate::image::evidence::Knowledge;
+use gpu_capgate::image::repositories::Repositories;
+use proptest::prelude::*;
 use serde_json::Value;
 
 const IMAGE: &str = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime";
@@ -15,7 +22,7 @@ struct Run {
     stderr: String,
 }
 
-fn check<S: AsRef<OsStr>>(arguments: &[S]) -> Run {
+fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-capgate"));
     command
         .arg("check")
@@ -32,7 +39,7 @@ fn check<S: AsRef<OsStr>>(arguments: &[S]) -> Run {
 
 /// Runs with input that cannot be used, and gives what was told about it.
 fn refused<S: AsRef<OsStr>>(arguments: &[S]) -> String {
-    let run = check(arguments);
+    let run = run(arguments);
     assert_eq!(run.code, Some(2), "{}", run.stderr);
     assert_eq!(run.stdout, "");
     assert!(
@@ -45,13 +52,13 @@ fn refused<S: AsRef<OsStr>>(arguments: &[S]) -> String {
 }
 
 fn json(arguments: &[&str]) -> Value {
-    let run = check(&[arguments, &["-o", "json"]].concat());
+    let run = run(&[arguments, &["-o", "json"]].concat());
     serde_json::from_str(&run.stdout).unwrap()
 }
 
 #[test]
 fn a_denial_is_told_on_stdout_and_ends_with_one() {
-    let run = check(&["--image", IMAGE, "--gpu", "Tesla P100-PCIE-16GB"]);
+    let run = run(&["--image", IMAGE, "--gpu", "Tesla P100-PCIE-16GB"]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(1), ""));
     assert_eq!(
         run.stdout,
@@ -71,7 +78,7 @@ image has no GPU code for Tesla P100-PCIE-16GB (sm_60) [GPU-ARCH]
 
 #[test]
 fn what_runs_is_one_line_and_ends_with_zero() {
-    let run = check(&[
+    let run = run(&[
         "--image",
         IMAGE,
         "--gpu",
@@ -89,7 +96,7 @@ fn what_runs_is_one_line_and_ends_with_zero() {
 
 #[test]
 fn exit_codes_follow_decision_strictness_and_what_is_not_known() {
-    let code = |arguments: &[&str]| check(arguments).code;
+    let code = |arguments: &[&str]| run(arguments).code;
     let partial = ["--image", IMAGE, "--gpu", "P100,L4"];
     assert_eq!(code(&partial), Some(0));
     assert_eq!(code(&[&partial[..], &["--strict"]].concat()), Some(1));
@@ -108,8 +115,8 @@ fn exit_codes_follow_decision_strictness_and_what_is_not_known() {
 fn what_ends_with_zero_against_the_look_of_it_is_told_on_stderr_unless_quiet() {
     let unknown = ["--image", "acme/train", "--gpu", "L4"];
     let told = "gpu-capgate: not known whether it runs: exit status 0 (3 with --on-unknown=fail)\n";
-    assert_eq!(check(&unknown).stderr, told);
-    assert_eq!(check(&[&unknown[..], &["-q"]].concat()).stderr, "");
+    assert_eq!(run(&unknown).stderr, told);
+    assert_eq!(run(&[&unknown[..], &["-q"]].concat()).stderr, "");
 }
 
 #[test]
@@ -157,7 +164,7 @@ fn json_has_one_document_and_one_result_for_each_gpu_in_order() {
 #[test]
 fn json_and_yaml_say_the_same_and_always_the_same() {
     let arguments = ["--image", IMAGE, "--gpu", "P100,L4"];
-    let yaml = check(&[&arguments[..], &["-o", "yaml"]].concat()).stdout;
+    let yaml = run(&[&arguments[..], &["-o", "yaml"]].concat()).stdout;
     let yaml: Value = serde_saphyr::from_str(&yaml).unwrap();
     assert_eq!(yaml, json(&arguments));
     assert_eq!(json(&arguments), json(&arguments));
@@ -165,7 +172,7 @@ fn json_and_yaml_say_the_same_and_always_the_same() {
 
 #[test]
 fn names_are_the_gpus_that_it_runs_on() {
-    let run = check(&["--image", IMAGE, "--gpu", "P100,L4,T4", "-o", "name"]);
+    let run = run(&["--image", IMAGE, "--gpu", "P100,L4,T4", "-o", "name"]);
     assert_eq!(run.stdout, "NVIDIA L4\nTesla T4\n");
 }
 
@@ -178,7 +185,7 @@ fn a_table_fits_a_hundred_columns() {
         "acme/train:cu124",
     ] {
         for form in ["table", "wide"] {
-            let run = check(&[
+            let run = run(&[
                 "--image", image, "--gpu", gpus, "--driver", "535", "-o", form,
             ]);
             let wide = run.stdout.lines().find(|line| line.chars().count() > 100);
@@ -198,7 +205,7 @@ fn colour_is_on_the_verdict_where_it_is_wanted() {
         output.contains("\u{1b}[1m\u{1b}[32mruns\u{1b}[0m  "),
         "{output:?}"
     );
-    let plain = check(&["--image", IMAGE, "--gpu", "L4"]).stdout;
+    let plain = run(&["--image", IMAGE, "--gpu", "L4"]).stdout;
     assert!(!plain.contains('\u{1b}'), "{plain:?}");
 }
 
@@ -385,7 +392,7 @@ fn absurd_lengths_are_refused_and_not_repeated() {
 fn control_characters_do_not_reach_the_terminal() {
     let text = refused(&["--torch", "2.6.0", "--gpu", "L4\u{1b}[31m"]);
     assert!(!text.contains('\u{1b}'), "{text:?}");
-    let run = check(&[
+    let run = run(&[
         "--torch",
         "2.8.0",
         "--gpu",
@@ -492,4 +499,34 @@ fn a_tag_that_should_not_exist_comes_with_the_one_that_was_meant() {
     assert_eq!(answer["results"][0]["verdict"], "unknown");
     let meant = "docker.io/pytorch/pytorch:2.6.0-cuda11.8-cudnn9-runtime";
     assert_eq!(answer["results"][0]["suggestion"], meant);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// In process, since a panic there is a panic of the program.
+    #[test]
+    fn no_name_panics_and_no_message_is_too_long(
+        image in "[a-z0-9./:-]{0,60}|pytorch/pytorch:[0-9.]{3,6}-cuda[0-9.]{2,5}-cudnn[0-9]-(runtime|devel)",
+        gpu in "\\PC{0,40}|(NVIDIA |GeForce |Tesla )?(RTX|GTX|[A-Z]) ?[0-9]{1,4}",
+        capability in proptest::option::of(10_u32..130),
+        driver in 300_u32..700,
+    ) {
+        let repositories = Repositories::bundled().unwrap();
+        let knowledge = Knowledge { catalog: Catalog::embedded(), repositories: &repositories };
+        let mut command: Vec<String> = ["gpu-capgate", "check", "--image"].map(str::to_owned).to_vec();
+        command.push(image);
+        command.extend([format!("--gpu={gpu}"), format!("--driver={driver}")]);
+        command.extend(capability.map(|number| format!("--compute-capability={number}")));
+        if let Ok(Cli { command: cli::Command::Check(arguments) }) = Cli::try_parse_from(command)
+            && let Ok(report) = check::report(&arguments, knowledge)
+        {
+            for result in report.results {
+                prop_assert!(result.message.len() <= 900 && result.explanation.len() <= 900);
+                prop_assert!(result.explanation.is_ascii(), "{}", result.explanation);
+                let first = result.explanation.lines().next().unwrap_or_default();
+                prop_assert!(first.len() <= 160, "{}", first);
+            }
+        }
+    }
 }

@@ -25,10 +25,10 @@ pub(super) struct Question<'a> {
 pub(super) fn of(question: &Question<'_>) -> String {
     match &question.finding.cause {
         Cause::Unsupported { reach, .. } => driver(*reach),
-        Cause::Driver { floor, .. } => or(better(question), &update(*floor)),
+        Cause::Driver { floor, .. } => or(better(question), &newer(question, *floor)),
         Cause::Ptx { floor, .. } => match floor {
-            Some(floor) => or(better(question), &update(*floor)),
-            None => better(question).unwrap_or_else(|| "update the driver".to_owned()),
+            Some(floor) => or(better(question), &newer(question, *floor)),
+            None => or(better(question), "update the driver"),
         },
         Cause::Arch { capability, .. }
         | Cause::ArchByToolkit { capability, .. }
@@ -99,6 +99,18 @@ fn driver(reach: DriverReach) -> String {
     match reach {
         DriverReach::TooOld { floor } => update(floor),
         DriverReach::Dropped { last } => format!("keep these nodes on driver branch {last}"),
+    }
+}
+
+/// A newer driver, where one that new still drives the GPU.
+fn newer(question: &Question<'_>, floor: DriverFloor) -> String {
+    let capability = question.host.capability;
+    let chip = capability.and_then(|capability| question.knowledge.catalog.chip(capability));
+    match chip.and_then(|chip| chip.last_driver) {
+        Some(last) if floor.branch() > last => {
+            format!("use another GPU (branch {last} is the last that drives this one)")
+        }
+        Some(_) | None => update(floor),
     }
 }
 

@@ -121,6 +121,76 @@ image needs NVIDIA driver >= 525.60.13 (CUDA 12.4), and NVIDIA A100-SXM4-80GB (s
 }
 
 #[test]
+fn a_driver_that_no_longer_drives_the_gpu_is_no_fix() {
+    let image = Thing::Image("docker.io/pytorch/pytorch:2.4.1-cuda12.4-cudnn9-runtime");
+    assert_eq!(
+        refused(&named(image), &[(1, host("Tesla K80", "470"))]),
+        "\
+image needs NVIDIA driver >= 525.60.13 (CUDA 12.4), and Tesla K80 (sm_37) has 470 (CUDA 11.4), and 1 other cause [GPU-DRIVER]
+  image  docker.io/pytorch/pytorch:2.4.1-cuda12.4-cudnn9-runtime
+  has    CUDA 12.4   (torch 2.4.1 cu124, a known build)
+  needs  NVIDIA driver 525.60.13 or newer
+  else   CUDA does not start: \"CUDA driver version is insufficient for CUDA runtime version\"
+  fix    use pytorch/pytorch:2.3.0-cuda11.8-cudnn8-runtime (it runs on driver 470), or use another GPU (branch 470 is the last that drives this one)
+  more   gpu-capgate explain GPU-DRIVER"
+    );
+}
+
+#[test]
+fn a_tag_that_should_not_exist_is_told_with_the_one_that_was_meant() {
+    let subject = named(Thing::Image(
+        "docker.io/pytorch/pytorch:2.6.0-cuda11.8-cudnn8-runtime",
+    ));
+    let meant = "pytorch/pytorch:2.6.0-cuda11.8-cudnn9-runtime"
+        .parse()
+        .unwrap();
+    let text = with_knowledge(|knowledge| {
+        let candidates = candidates(&subject, &[(1, host("Tesla T4", "580"))], knowledge);
+        unchecked(&subject, &candidates, Some(&meant))
+    });
+    assert_eq!(
+        text,
+        "\
+cannot tell whether image runs on Tesla T4 (sm_75) [GPU-UNCHECKED]
+  image  docker.io/pytorch/pytorch:2.6.0-cuda11.8-cudnn8-runtime
+  why    pytorch/pytorch:2.6.0-cuda11.8-cudnn8-runtime should not exist (tags of one release carry one cuDNN version, and cuDNN 8 ended with torch 2.3)
+  fix    did you mean pytorch/pytorch:2.6.0-cuda11.8-cudnn9-runtime?
+  more   gpu-capgate explain GPU-UNCHECKED"
+    );
+}
+
+#[test]
+fn libraries_that_do_not_apply_are_told_with_the_flavour_without_them() {
+    let image = Thing::Image("docker.io/pytorch/pytorch:2.6.0-cuda12.4-cudnn9-devel");
+    let hosts = [(1, host("NVIDIA GeForce RTX 4090", "535"))];
+    let subject = named(image);
+    let (told, warned) = with_knowledge(|knowledge| {
+        let candidates = candidates(&subject, &hosts, knowledge);
+        let ruling = decide(&candidates);
+        assert_eq!(ruling.decision, Decision::Warn);
+        (
+            denial(&subject, &candidates, &ruling, knowledge),
+            warning(&subject, &candidates, &ruling),
+        )
+    });
+    assert_eq!(
+        told,
+        "\
+image has forward-compatibility libraries, which do not apply on NVIDIA GeForce RTX 4090 (sm_89): not made for consumer GPUs [GPU-COMPAT]
+  image  docker.io/pytorch/pytorch:2.6.0-cuda12.4-cudnn9-devel
+  has    libraries of CUDA 12.4   (torch 2.6.0 cu124, a known build)
+  else   CUDA does not start: \"forward compatibility was attempted on non supported HW\"
+  fix    use pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime
+  more   gpu-capgate explain GPU-COMPAT"
+    );
+    assert_eq!(
+        warned,
+        "gpu-capgate: image has forward-compatibility libraries, which do not apply on NVIDIA GeForce RTX 4090 (sm_89): \
+         not made for consumer GPUs [GPU-COMPAT]"
+    );
+}
+
+#[test]
 fn of_torch_alone_the_fix_is_a_line_for_the_shell() {
     assert_eq!(
         refused(&named(Thing::Torch("2.6.0+cu124")), &[(1, host("NVIDIA B200", "580"))]),
