@@ -165,8 +165,8 @@ pub fn unchecked(
 
 /// Why something is not known; what was meant instead has a line of its own.
 fn reason(gap: &Gap) -> String {
-    let reason = gap.0.split(": did you mean").next().unwrap_or_default();
-    layout::plain(reason)
+    let reason = gap.0.split(": did you mean").next();
+    reason.unwrap_or_default().to_owned()
 }
 
 /// Why things are not known, each reason once; without the first where line 1 has it.

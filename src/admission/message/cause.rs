@@ -9,10 +9,9 @@ use crate::compat::{
 
 /// A GPU by product and capability: `Tesla P100 (sm_60)`.
 pub(super) fn gpu(host: &Host) -> String {
-    let product = host.product.as_deref().map(layout::plain);
-    match (product, host.capability) {
+    match (&host.product, host.capability) {
         (Some(product), Some(capability)) => format!("{product} ({})", capability.sm()),
-        (Some(product), None) => product,
+        (Some(product), None) => product.to_string(),
         (None, Some(capability)) => capability.sm(),
         (None, None) => "an unknown GPU".to_owned(),
     }
@@ -260,6 +259,6 @@ fn compat(state: &CompatState) -> String {
             format!("those of branch {branch} do not know this GPU")
         }
         CompatState::Applies { cuda, .. } => format!("they offer CUDA {cuda}"),
-        CompatState::Unknown { gap } => layout::plain(&gap.0),
+        CompatState::Unknown { gap } => gap.to_string(),
     }
 }

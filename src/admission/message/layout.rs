@@ -45,23 +45,10 @@ impl Line {
     }
 }
 
-/// Text that may quote a stranger (names of containers, images, nodes and GPUs), in ASCII and without anything that a
-/// terminal would obey or that would look like a line of ours.
-fn printable(text: &str) -> String {
-    let letter = |letter: char| {
-        if letter == ' ' || letter.is_ascii_graphic() {
-            letter
-        } else {
-            '?'
-        }
-    };
-    text.chars().map(letter).collect()
-}
-
 /// The first line: a sentence, and behind it what must not be cut.
 pub(super) fn headline(sentence: &str, others: &str, code: Code) -> String {
     let tail = format!("{others} [{code}]");
-    let sentence = &printable(sentence);
+    let sentence = &plain(sentence);
     clipped(sentence, HEADLINE_LIMIT - tail.len()) + &tail
 }
 
@@ -74,7 +61,7 @@ pub(super) fn fits(sentence: &str, code: Code) -> bool {
 pub(super) fn warning(sentence: &str, code: Code) -> String {
     let tail = format!(" [{code}]");
     clipped(
-        &format!("gpu-capgate: {}", printable(sentence)),
+        &format!("gpu-capgate: {}", plain(sentence)),
         WARNING_LIMIT - tail.len(),
     ) + &tail
 }
@@ -83,7 +70,7 @@ pub(super) fn warning(sentence: &str, code: Code) -> String {
 pub(super) fn text(headline: String, mut lines: Vec<Line>) -> String {
     lines.retain(|line| !line.value.is_empty());
     for line in &mut lines {
-        line.value = printable(&line.value);
+        line.value = plain(&line.value);
     }
     let length = |lines: &[Line]| headline.len() + lines.iter().map(Line::length).sum::<usize>();
     while length(&lines) > DENIAL_LIMIT {
@@ -107,8 +94,9 @@ pub(super) fn shortened(name: &str) -> String {
     clipped(name, NAME_LIMIT)
 }
 
-/// Text from outside as plain ASCII, without control characters.
-pub(super) fn plain(text: &str) -> String {
+/// Text that may quote a stranger (names of containers, images, nodes and GPUs) as plain ASCII, without anything that a
+/// terminal would obey or that would look like a line of ours. Every text of this module passes through it.
+fn plain(text: &str) -> String {
     let letter = |letter: char| match letter {
         ' '..='~' => letter,
         _ => '?',
