@@ -59,11 +59,7 @@ impl DriverVersion {
     }
 
     fn rank(self) -> (u16, u32, u16) {
-        let release = self
-            .release
-            .map(|release| (u32::from(release.minor), release.patch.unwrap_or_default()));
-        let (minor, patch) = release.unwrap_or((u32::MAX, 0));
-        (self.branch, minor, patch)
+        rank(self.branch, self.release, u32::MAX)
     }
 }
 
@@ -86,12 +82,15 @@ impl DriverFloor {
     /// Whether that driver is at or above the floor.
     #[must_use]
     pub fn is_met_by(self, driver: DriverVersion) -> bool {
-        let release = self
-            .release
-            .map(|release| (u32::from(release.minor), release.patch.unwrap_or_default()));
-        let (minor, patch) = release.unwrap_or((0, 0));
-        driver.rank() >= (self.branch, minor, patch)
+        driver.rank() >= rank(self.branch, self.release, 0)
     }
+}
+
+/// What versions are ordered by; `bare` is the minor number that a branch alone stands for.
+fn rank(branch: u16, release: Option<Release>, bare: u32) -> (u16, u32, u16) {
+    let release = release.map(|release| (release.minor.into(), release.patch.unwrap_or_default()));
+    let (minor, patch) = release.unwrap_or((bare, 0));
+    (branch, minor, patch)
 }
 
 impl Ord for DriverVersion {
