@@ -31,16 +31,15 @@ pub struct NodeGpus {
     /// Groups of equal GPUs, in a stable order.
     pub groups: Vec<GpuGroup>,
     /// The driver, `None` if not known.
-    #[serde(default, with = "text_option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<DriverVersion>,
     /// Newest CUDA version that the driver offers, `None` if not known.
-    #[serde(default, with = "text_option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cuda: Option<CudaVersion>,
     /// Discrete or integrated GPUs.
-    #[serde(with = "text")]
     pub platform: Platform,
     /// How the container runtime gives GPUs, `None` if not known.
-    #[serde(default, with = "text_option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<RuntimeMode>,
     /// The kernel's boot ID when the inventory was taken: another one in nodeInfo means that it is stale.
     #[serde(rename = "bootID")]
@@ -54,7 +53,6 @@ pub struct GpuGroup {
     /// Product name as the driver prints it.
     pub product: String,
     /// What the GPUs can execute.
-    #[serde(with = "text")]
     pub compute_capability: ComputeCapability,
     /// Memory of one GPU in MiB.
     #[serde(rename = "memoryMiB")]
@@ -91,11 +89,6 @@ struct Written<'a> {
     schema: u32,
     #[serde(flatten)]
     gpus: &'a NodeGpus,
-}
-
-#[derive(Deserialize)]
-struct SchemaOnly {
-    schema: u32,
 }
 
 /// Labels and annotation for a node's GPUs. Labels are legal whatever the product names hold.
@@ -231,69 +224,16 @@ pub fn decode(
     if text.len() > ANNOTATION_LIMIT {
         return Err(UnreadableInventory::TooLong(text.len()));
     }
-    let SchemaOnly { schema } =
+    let mut fields: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text).map_err(UnreadableInventory::Malformed)?;
+    let schema = fields.remove("schema").unwrap_or_default();
+    let schema = serde_json::from_value(schema).map_err(UnreadableInventory::Malformed)?;
     if schema != SCHEMA {
         return Err(UnreadableInventory::Schema(schema));
     }
-    let mut value: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(UnreadableInventory::Malformed)?;
-    value.remove("schema");
-    serde_json::from_value(value.into())
+    serde_json::from_value(fields.into())
         .map(Some)
         .map_err(UnreadableInventory::Malformed)
-}
-
-/// Serde for values that are text on the wire.
-mod text {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &T,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
-}
-
-/// The same for values that may be missing.
-mod text_option {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    #[expect(clippy::ref_option, reason = "the shape that serde calls")]
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &Option<T>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => to.collect_str(value),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        let text = Option::<String>::deserialize(from)?;
-        text.map(|text| text.parse().map_err(D::Error::custom))
-            .transpose()
-    }
 }
 
 #[cfg(test)]

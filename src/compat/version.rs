@@ -172,13 +172,19 @@ impl fmt::Display for PtxIsa {
     }
 }
 
-/// Lets a type with `FromStr` and `Display` stand in TOML data as a string.
+/// Lets a type with `FromStr` and `Display` stand in data and documents as a string, both ways.
 macro_rules! as_text_in_data {
     ($($name:ty),+ $(,)?) => {$(
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
             }
         }
     )+};

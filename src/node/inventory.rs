@@ -23,16 +23,16 @@ const UUID_LIMIT: usize = 63;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Inventory {
     /// The driver.
-    #[serde(default, deserialize_with = "parsed_option")]
+    #[serde(default, deserialize_with = "given")]
     pub driver: Option<DriverVersion>,
     /// Newest CUDA version that the driver offers.
-    #[serde(default, deserialize_with = "parsed_option")]
+    #[serde(default, deserialize_with = "given")]
     pub cuda: Option<CudaVersion>,
     /// Discrete or integrated GPUs.
-    #[serde(default = "discrete", deserialize_with = "parsed")]
+    #[serde(default = "discrete")]
     pub platform: Platform,
     /// How the container runtime gives GPUs.
-    #[serde(default, deserialize_with = "parsed_option")]
+    #[serde(default, deserialize_with = "given")]
     pub runtime: Option<RuntimeMode>,
     /// The GPUs, in the order of their indices.
     pub gpus: Vec<Gpu>,
@@ -47,7 +47,6 @@ pub struct Gpu {
     /// Product name, as the driver prints it.
     pub product: String,
     /// What it can execute.
-    #[serde(deserialize_with = "parsed")]
     pub compute_capability: ComputeCapability,
     /// Its memory in MiB.
     #[serde(rename = "memoryMiB")]
@@ -164,22 +163,9 @@ fn discrete() -> Platform {
     Platform::Dgpu
 }
 
-fn parsed<'de, T, D>(from: D) -> Result<T, D::Error>
-where
-    T: std::str::FromStr<Err: std::fmt::Display>,
-    D: Deserializer<'de>,
-{
-    String::deserialize(from)?
-        .parse()
-        .map_err(serde::de::Error::custom)
-}
-
-fn parsed_option<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
-where
-    T: std::str::FromStr<Err: std::fmt::Display>,
-    D: Deserializer<'de>,
-{
-    parsed(from).map(Some)
+/// A value that may be left out, but not left empty: `driver:` with nothing behind it is a slip.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! The answer of `check`, in the shape that its JSON has. Names in it are a contract: new ones may come, none change.
 
-use std::fmt::Display;
-
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::judgements::Judged;
 use crate::admission::decision::{Decision, Ruling};
@@ -23,7 +21,6 @@ pub struct Report {
     api_version: &'static str,
     kind: &'static str,
     /// The worst decision of all documents.
-    #[serde(serialize_with = "word")]
     pub decision: Decision,
     /// What was checked.
     pub documents: Vec<Document>,
@@ -56,10 +53,8 @@ pub struct Document {
     namespace: Option<String>,
     name: String,
     /// What becomes of it.
-    #[serde(serialize_with = "word")]
     pub decision: Decision,
     /// All causes, the worst first.
-    #[serde(serialize_with = "words")]
     pub codes: Vec<Code>,
     candidates: usize,
 }
@@ -87,10 +82,8 @@ pub struct CheckResult {
     /// Where.
     pub host: HostReport,
     /// What becomes of it there.
-    #[serde(serialize_with = "word")]
     pub verdict: Verdict,
     /// All causes, the worst first.
-    #[serde(serialize_with = "words")]
     pub codes: Vec<Code>,
     /// What the verdict rests on.
     pub facts: Vec<FactReport>,
@@ -114,26 +107,20 @@ pub struct HostReport {
     /// Product name.
     pub gpu: Option<String>,
     /// Capability, as `8.9`.
-    #[serde(serialize_with = "word_or_null")]
     pub compute_capability: Option<ComputeCapability>,
     /// Driver; nothing on a Jetson.
-    #[serde(serialize_with = "word_or_null")]
     pub driver: Option<DriverVersion>,
     /// CUDA that the driver of a Jetson offers.
-    #[serde(serialize_with = "word_or_null")]
     pub cuda: Option<CudaVersion>,
     /// Whether driver or CUDA were not told.
     pub driver_assumed: bool,
     /// Least driver that this needs there; nothing if none helps or it is not known.
-    #[serde(serialize_with = "word_or_null")]
     pub least_driver: Option<DriverFloor>,
     /// Whether no driver makes it run there.
     pub no_driver_helps: bool,
     /// CPU architecture.
-    #[serde(serialize_with = "word_or_null")]
     pub arch: Option<CpuArchitecture>,
     /// How containers get GPUs.
-    #[serde(serialize_with = "word_or_null")]
     pub runtime: Option<RuntimeMode>,
     nodes: usize,
 }
@@ -142,15 +129,12 @@ pub struct HostReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FactReport {
     /// Which.
-    #[serde(serialize_with = "word")]
     pub fact: FactName,
     /// Its value.
     pub value: String,
     /// Where it was read.
-    #[serde(serialize_with = "word")]
     pub origin: Origin,
     /// How it is known.
-    #[serde(serialize_with = "word")]
     pub proof: Proof,
     /// Citation.
     pub source: String,
@@ -160,7 +144,6 @@ pub struct FactReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GapReport {
     /// Which fact.
-    #[serde(serialize_with = "word")]
     pub fact: FactName,
     /// Why.
     pub reason: String,
@@ -170,7 +153,6 @@ pub struct GapReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConflictReport {
     /// Which fact.
-    #[serde(serialize_with = "word")]
     pub fact: FactName,
     /// The value that counts, if one does.
     pub winner: Option<String>,
@@ -304,23 +286,4 @@ fn conflict(conflict: &Conflict) -> ConflictReport {
         },
         values: [value(&conflict.first), value(&conflict.second)],
     }
-}
-
-fn word<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-#[expect(clippy::ref_option, reason = "the shape that serde calls")]
-fn word_or_null<T: Display, S: Serializer>(
-    value: &Option<T>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => serializer.collect_str(value),
-        None => serializer.serialize_none(),
-    }
-}
-
-fn words<T: Display, S: Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(values.iter().map(ToString::to_string))
 }
