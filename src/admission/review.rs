@@ -15,7 +15,7 @@ use crate::cluster::demand::{self, ContainerDemand, Demand, SoftwareChange};
 use crate::cluster::fleet::{Fleet, Knowledge as NodeKnowledge, Node};
 use crate::cluster::schedule;
 use crate::cluster::watch::SharedFleet;
-use crate::compat::{Catalog, CpuArchitecture, Host, Software, judge};
+use crate::compat::{Catalog, CpuArchitecture, Host, Software, judge_with};
 use crate::image::evidence::Knowledge;
 use crate::image::reference::Reference;
 use crate::image::repositories::Repositories;
@@ -57,6 +57,20 @@ struct Outcome {
     /// Text, for a denial.
     refusals: Vec<Refusal>,
     warnings: Vec<String>,
+}
+
+/// Where a Pod could land: the same for all of its containers.
+struct Placed<'a> {
+    classes: Vec<Class<'a>>,
+    /// In words, for messages.
+    selection: String,
+}
+
+/// Nodes with equal GPUs.
+struct Class<'a> {
+    /// One for each kind of GPU there; empty if that is not known.
+    hosts: &'a [Host],
+    nodes: usize,
 }
 
 struct Refusal {
@@ -121,36 +135,37 @@ impl Reviewer {
             return outcome;
         }
         let fleet = self.fleet.load();
+        let placed = Placed {
+            classes: classes(demand, &fleet),
+            selection: selection(demand),
+        };
         for container in &demand.containers {
-            self.review_container(demand, container, &fleet, mode, &mut outcome);
+            self.review_container(container, &placed, mode, &mut outcome);
         }
         outcome
     }
 
     fn review_container(
         &self,
-        demand: &Demand,
         container: &ContainerDemand,
-        fleet: &Fleet,
+        placed: &Placed<'_>,
         mode: Mode,
         outcome: &mut Outcome,
     ) {
-        let candidates = self.candidates(demand, container, fleet);
+        let candidates = self.candidates(container, &placed.classes);
         let ruling = decide(&candidates);
         let image: String = full_name(&container.image)
             .chars()
             .take(IMAGE_LIMIT)
             .collect();
-        let selection = selection(demand);
         let subject = Subject {
             container: Some(&container.name),
             thing: Thing::Image(&image),
             place: Place::Nodes {
-                selection: &selection,
+                selection: &placed.selection,
             },
             skip: Skip::Offered,
         };
-        let knowledge = self.knowledge();
         let decision = in_mode(&ruling, mode);
         match decision {
             Decision::Deny => outcome.refusals.push(Refusal {
@@ -160,7 +175,7 @@ impl Reviewer {
                     .first()
                     .map(ToString::to_string)
                     .unwrap_or_default(),
-                text: message::denial(&subject, &candidates, &ruling, knowledge),
+                text: message::denial(&subject, &candidates, &ruling, self.knowledge()),
             }),
             Decision::Warn => {
                 outcome
@@ -172,46 +187,23 @@ impl Reviewer {
         outcome.decision = outcome.decision.max(decision);
     }
 
-    /// The classes of nodes that the Pod could land on, each with what it makes of the container.
-    fn candidates(
-        &self,
-        demand: &Demand,
-        container: &ContainerDemand,
-        fleet: &Fleet,
-    ) -> Vec<Candidate> {
-        if demand.placement.unread.is_some() {
-            return Vec::new();
-        }
-        let mut classes: HashMap<Option<&[Host]>, usize> = HashMap::new();
-        for node in schedule::possible(demand, fleet) {
-            *classes.entry(known_hosts(node)).or_default() += 1;
-        }
+    /// What each class of nodes makes of a container.
+    fn candidates(&self, container: &ContainerDemand, classes: &[Class<'_>]) -> Vec<Candidate> {
         let mut software = HashMap::new();
-        let mut candidates: Vec<Candidate> = classes
-            .into_iter()
-            .map(|(hosts, nodes)| Candidate {
-                nodes,
-                hosts: hosts
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|host| {
-                        let architecture = host.architecture.unwrap_or(CpuArchitecture::Amd64);
-                        let software = software
-                            .entry(architecture)
-                            .or_insert_with(|| self.software(container, architecture));
-                        (host.clone(), judge(software, host))
-                    })
-                    .collect(),
+        let mut judged = |host: &Host| {
+            let architecture = host.architecture.unwrap_or(CpuArchitecture::Amd64);
+            let software = software
+                .entry(architecture)
+                .or_insert_with(|| self.software(container, architecture));
+            (host.clone(), judge_with(self.catalog, software, host))
+        };
+        classes
+            .iter()
+            .map(|class| Candidate {
+                nodes: class.nodes,
+                hosts: class.hosts.iter().map(&mut judged).collect(),
             })
-            .collect();
-        candidates.sort_by_cached_key(|candidate| {
-            candidate
-                .hosts
-                .iter()
-                .map(|(host, _)| (host.product.clone(), host.capability))
-                .collect::<Vec<_>>()
-        });
-        candidates
+            .collect()
     }
 
     fn knowledge(&self) -> Knowledge<'_> {
@@ -238,10 +230,29 @@ impl Reviewer {
     }
 }
 
-fn known_hosts(node: &Node) -> Option<&[Host]> {
+/// The classes of nodes that a Pod could land on, in an order that is always the same; none where a rule of its
+/// placement is not evaluated.
+fn classes<'a>(demand: &Demand, fleet: &'a Fleet) -> Vec<Class<'a>> {
+    if demand.placement.unread.is_some() {
+        return Vec::new();
+    }
+    let mut counts: HashMap<&[Host], usize> = HashMap::new();
+    for node in schedule::possible(demand, fleet) {
+        *counts.entry(known_hosts(node)).or_default() += 1;
+    }
+    let class = |(hosts, nodes)| Class { hosts, nodes };
+    let mut classes: Vec<Class<'_>> = counts.into_iter().map(class).collect();
+    classes.sort_by_cached_key(|class| {
+        let gpu = |host: &Host| (host.product.clone(), host.capability);
+        class.hosts.iter().map(gpu).collect::<Vec<_>>()
+    });
+    classes
+}
+
+fn known_hosts(node: &Node) -> &[Host] {
     match &node.knowledge {
-        NodeKnowledge::Known(hosts) => Some(hosts),
-        NodeKnowledge::None | NodeKnowledge::Unknown(_) => None,
+        NodeKnowledge::Known(hosts) => hosts,
+        NodeKnowledge::None | NodeKnowledge::Unknown(_) => &[],
     }
 }
 
