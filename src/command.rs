@@ -5,5 +5,9 @@
 pub mod catalog;
 pub mod check;
 pub mod explain;
+mod overlay;
 pub mod shell;
 mod table;
+
+/// Exit status for a command line or a file that cannot be used; clap takes the same.
+pub const UNUSABLE_INPUT: u8 = 2;

@@ -5,11 +5,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use gpu_capgate::cli::{Cli, Command, LogArguments};
+use gpu_capgate::command::UNUSABLE_INPUT;
 use gpu_capgate::node::AgentError;
 use gpu_capgate::{admission, command, node, telemetry};
-
-/// Input that cannot be used; clap uses the same number for a wrong command line.
-const UNUSABLE_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {

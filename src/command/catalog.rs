@@ -12,17 +12,18 @@ mod row;
 mod toolkit;
 mod torch;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::UNUSABLE_INPUT;
+use super::overlay;
 use super::table::{self, Breadth, Look, Table};
 use crate::cli::{self, CatalogKind, CatalogOutput};
 use crate::compat::Catalog;
-use crate::compat::catalog::{MAXIMUM_OVERLAY_LENGTH, OverlayError};
+use crate::compat::catalog::OverlayError;
 use crate::image::repositories::RepositoriesError;
 use row::Row;
 
@@ -32,8 +33,6 @@ pub(super) const API_VERSION: &str = "gpu-capgate.io/v1";
 const LONGEST_ECHO: usize = 100;
 /// Nothing in the table is like that.
 const NOTHING_MATCHES: u8 = 1;
-/// Input that cannot be used.
-const UNUSABLE_INPUT: u8 = 2;
 
 /// Input that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -173,13 +172,7 @@ fn look(arguments: &cli::CatalogArguments) -> Look {
 }
 
 fn with_overlay(path: &Path) -> Result<Catalog, Unusable> {
-    let read = File::open(path).and_then(|file| {
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(MAXIMUM_OVERLAY_LENGTH).unwrap_or(u64::MAX);
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    });
-    let bytes = read.map_err(|cause| Unusable::Read {
+    let bytes = overlay::read(path).map_err(|cause| Unusable::Read {
         path: path.to_owned(),
         cause,
     })?;

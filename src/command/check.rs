@@ -8,15 +8,15 @@ mod judgements;
 mod output;
 mod report;
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::{UNUSABLE_INPUT, overlay};
 use crate::admission::decision::Decision;
 use crate::cli::CheckArguments;
 use crate::compat::Catalog;
-use crate::compat::catalog::{MAXIMUM_OVERLAY_LENGTH, OverlayError};
+use crate::compat::catalog::OverlayError;
 use crate::image::evidence::Knowledge;
 use crate::image::repositories::{Repositories, RepositoriesError};
 
@@ -26,8 +26,6 @@ pub use report::{CheckResult, Document, FactReport, GapReport, HostReport, Repor
 
 /// Exit status for "it does not run".
 const INCOMPATIBLE: u8 = 1;
-/// Exit status for a command line or a file that cannot be used, the same as clap's.
-const UNUSABLE: u8 = 2;
 /// Exit status for "not known", where that was asked for.
 const NOT_KNOWN: u8 = 3;
 
@@ -70,13 +68,13 @@ pub enum CheckError {
 pub fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let code = run(arguments).unwrap_or_else(|error| {
         chat(&format!("error: {:#}", anyhow::Error::new(error)));
-        UNUSABLE
+        UNUSABLE_INPUT
     });
     Ok(ExitCode::from(code))
 }
 
 fn run(arguments: &CheckArguments) -> Result<u8, CheckError> {
-    let overlaid = arguments.overlay.as_deref().map(overlay).transpose()?;
+    let overlaid = arguments.overlay.as_deref().map(overlaid).transpose()?;
     let repositories = Repositories::bundled()?;
     let knowledge = Knowledge {
         catalog: overlaid.as_ref().unwrap_or_else(|| Catalog::embedded()),
@@ -96,16 +94,11 @@ fn run(arguments: &CheckArguments) -> Result<u8, CheckError> {
     Ok(exit_code(report.decision, arguments))
 }
 
-/// Reads an overlay, and no more of it than an overlay may have.
-fn overlay(path: &Path) -> Result<Catalog, CheckError> {
-    let read = |source| CheckError::Read {
+fn overlaid(path: &Path) -> Result<Catalog, CheckError> {
+    let document = overlay::read(path).map_err(|source| CheckError::Read {
         path: path.to_owned(),
         source,
-    };
-    let limit = MAXIMUM_OVERLAY_LENGTH as u64 + 1;
-    let mut document = Vec::new();
-    let file = File::open(path).map_err(read)?;
-    file.take(limit).read_to_end(&mut document).map_err(read)?;
+    })?;
     Catalog::with_overlay(&document).map_err(|source| CheckError::Overlay {
         path: path.to_owned(),
         source,

@@ -8,6 +8,7 @@ mod terminal;
 
 use std::process::ExitCode;
 
+use super::UNUSABLE_INPUT;
 use super::table::{self, Breadth, Look, Table};
 use crate::cli;
 use crate::compat::catalog::ErrorText;
@@ -18,8 +19,6 @@ use search::Found;
 const CODES: &str = include_str!("../../docs/codes.md");
 /// Where the same text can be read.
 const PLACE: &str = "docs/codes.md";
-/// Input that cannot be used.
-const UNUSABLE_INPUT: u8 = 2;
 
 /// Runs `explain` and tells the exit code.
 ///
