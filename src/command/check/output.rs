@@ -8,17 +8,21 @@ use anstream::AutoStream;
 
 use super::report::Report;
 use crate::cli::{CheckArguments, CheckOutput};
+use crate::command::table::{Breadth, Look};
 use crate::compat::Verdict;
 
 /// Writes the answer to stdout.
 pub(super) fn write(report: &Report, arguments: &CheckArguments) -> io::Result<()> {
     let mut out = AutoStream::new(io::stdout().lock(), choice(arguments.color));
-    let shape = table::Shape {
-        headers: !arguments.no_headers,
+    // Colours are on the verdicts alone, and the stream takes them out again where they are not wanted.
+    let look = Look {
+        breadth: Breadth::Fitting,
+        headings: !arguments.no_headers,
+        colors: false,
     };
     match arguments.output {
-        CheckOutput::Table => out.write_all(table::table(report, shape).as_bytes())?,
-        CheckOutput::Wide => out.write_all(table::wide(report, shape).as_bytes())?,
+        CheckOutput::Table => out.write_all(table::table(report, look).as_bytes())?,
+        CheckOutput::Wide => out.write_all(table::wide(report, look).as_bytes())?,
         CheckOutput::Json => {
             serde_json::to_writer_pretty(&mut out, report)?;
             writeln!(out)?;

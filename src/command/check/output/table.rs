@@ -2,28 +2,18 @@
 
 use std::fmt::Write as _;
 
-use clap::builder::styling::{AnsiColor, Style};
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
-
 use crate::command::check::report::{CheckResult, ConflictReport, HostReport, Report};
+use crate::command::table::{Look, Table, WIDTH};
 use crate::compat::ComputeCapability;
 use crate::compat::Verdict;
+use clap::builder::styling::{AnsiColor, Style};
 
-/// Columns that fit into any terminal and any log.
-const WIDTH: u16 = 100;
 /// Where the values of a message begin.
 const INDENT: usize = 9;
 
-/// How tables look.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) headers: bool,
-}
-
 /// A line for each GPU, and the reason for all that does not simply run.
-pub(super) fn table(report: &Report, shape: Shape) -> String {
-    let mut text = verdicts(report, shape);
+pub(super) fn table(report: &Report, look: Look) -> String {
+    let mut text = verdicts(report, look);
     for result in &report.results {
         explain(result, &mut text);
     }
@@ -32,11 +22,11 @@ pub(super) fn table(report: &Report, shape: Shape) -> String {
 }
 
 /// The same with every fact, gap and conflict.
-pub(super) fn wide(report: &Report, shape: Shape) -> String {
-    let mut text = verdicts(report, shape);
+pub(super) fn wide(report: &Report, look: Look) -> String {
+    let mut text = verdicts(report, look);
     for result in &report.results {
         explain(result, &mut text);
-        details(result, shape, &mut text);
+        details(result, look, &mut text);
     }
     summary(report, &mut text);
     text
@@ -51,12 +41,12 @@ pub(super) fn gpu(host: &HostReport) -> String {
     }
 }
 
-fn verdicts(report: &Report, shape: Shape) -> String {
-    let mut table = plain(&["VERDICT", "GPU", "SM", "DRIVER", "NEEDS", "CODES"], shape);
+fn verdicts(report: &Report, look: Look) -> String {
+    let mut table = Table::new(["VERDICT", "GPU", "SM", "DRIVER", "NEEDS", "CODES"]);
     for result in &report.results {
         let host = &result.host;
         let sm = host.compute_capability.map(ComputeCapability::sm);
-        table.add_row([
+        table.row(vec![
             result.verdict.to_string(),
             gpu(host),
             sm.unwrap_or_else(dash),
@@ -65,7 +55,7 @@ fn verdicts(report: &Report, shape: Shape) -> String {
             codes(result),
         ]);
     }
-    coloured(&lines(table), report)
+    coloured(&table.text(look), report)
 }
 
 fn driver(host: &HostReport) -> String {
@@ -144,7 +134,7 @@ fn wrapped(line: &str, indent: usize, text: &mut String) {
     let _ = writeln!(text, "{lead}{rest}");
 }
 
-fn details(result: &CheckResult, shape: Shape, text: &mut String) {
+fn details(result: &CheckResult, look: Look, text: &mut String) {
     let host = &result.host;
     let arch = host.arch.map_or_else(dash, |arch| arch.to_string());
     let runtime = host
@@ -154,9 +144,9 @@ fn details(result: &CheckResult, shape: Shape, text: &mut String) {
     if let Some(image) = &result.alias_of {
         let _ = writeln!(text, "an alias of {image}");
     }
-    let mut table = plain(&["FACT", "VALUE", "ORIGIN", "PROOF", "SOURCE"], shape);
+    let mut table = Table::new(["FACT", "VALUE", "ORIGIN", "PROOF", "SOURCE"]);
     for fact in &result.facts {
-        table.add_row([
+        table.row(vec![
             fact.fact.to_string(),
             fact.value.clone(),
             fact.origin.to_string(),
@@ -165,7 +155,7 @@ fn details(result: &CheckResult, shape: Shape, text: &mut String) {
         ]);
     }
     for gap in &result.gaps {
-        table.add_row([
+        table.row(vec![
             gap.fact.to_string(),
             "not known".to_owned(),
             dash(),
@@ -173,7 +163,7 @@ fn details(result: &CheckResult, shape: Shape, text: &mut String) {
             gap.reason.clone(),
         ]);
     }
-    text.push_str(&lines(table));
+    text.push_str(&table.text(look));
     for conflict in &result.conflicts {
         disagreement(conflict, text);
     }
@@ -205,28 +195,6 @@ fn summary(report: &Report, text: &mut String) {
         "\nruns on {good} of {all} GPUs: {}",
         document.decision
     );
-}
-
-fn plain(headers: &[&str], shape: Shape) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(WIDTH);
-    if shape.headers {
-        table.set_header(headers.iter().copied());
-    }
-    table
-}
-
-fn lines(mut table: Table) -> String {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let mut text = String::new();
-    for line in table.lines() {
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
 }
 
 /// Colours the verdict that a line begins with.
