@@ -47,6 +47,7 @@ docs: ## The documentation of the code
 
 licences: ## Licences and sources of all dependencies
 	@command -v cargo-deny > /dev/null || { echo "setup    installing cargo-deny"; cargo install --locked --quiet cargo-deny@0.20.2; }
+	$(CARGO) fetch --quiet # every platform's crates: the offline check reads them all
 	cargo deny --offline check licenses bans sources
 
 unit: ## All tests that need no cluster
