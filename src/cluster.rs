@@ -4,5 +4,10 @@
 
 pub mod demand;
 pub mod fleet;
+pub mod placement;
+pub mod quantity;
+pub mod resource;
 pub mod schedule;
+pub mod selector;
+pub mod taint;
 pub mod watch;

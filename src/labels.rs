@@ -3,9 +3,13 @@
 //! The agent encodes, the webhook decodes, and neither knows the other. The annotation holds the exact inventory;
 //! the labels summarise it for selectors. Knows nothing of Kubernetes clients.
 
+mod summary;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use summary::{Summary, summary};
 
 use crate::compat::{
     Catalog, ComputeCapability, CudaVersion, DriverVersion, Platform, RuntimeMode,

@@ -1,7 +1,6 @@
 //! One review: gathers what the Pod asks for, which nodes it could get and what its images hold, then decides.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::DynamicObject;
@@ -12,7 +11,8 @@ use super::decision::{Candidate, Decision, Ruling, decide};
 use super::message::{self, Place, Skip, Subject, Thing};
 use super::policy::Mode;
 use crate::cluster::demand::{self, ContainerDemand, Demand, SoftwareChange};
-use crate::cluster::fleet::{Fleet, Knowledge as NodeKnowledge, Node};
+use crate::cluster::fleet::Fleet;
+use crate::cluster::resource::ResourceKind;
 use crate::cluster::schedule;
 use crate::cluster::watch::SharedFleet;
 use crate::compat::{Catalog, CpuArchitecture, Host, Software, judge_with};
@@ -69,7 +69,7 @@ struct Placed<'a> {
 /// Nodes with equal GPUs.
 struct Class<'a> {
     /// One for each kind of GPU there; empty if that is not known.
-    hosts: &'a [Host],
+    hosts: Vec<&'a Host>,
     nodes: usize,
 }
 
@@ -135,9 +135,10 @@ impl Reviewer {
             return outcome;
         }
         let fleet = self.fleet.load();
+        let kind = fleet.resources().kind(&self.resource);
         let placed = Placed {
-            classes: classes(demand, &fleet),
-            selection: selection(demand),
+            classes: classes(demand, &fleet, kind.as_ref()),
+            selection: schedule::selection(&demand.placement),
         };
         for container in &demand.containers {
             self.review_container(container, &placed, mode, &mut outcome);
@@ -201,7 +202,7 @@ impl Reviewer {
             .iter()
             .map(|class| Candidate {
                 nodes: class.nodes,
-                hosts: class.hosts.iter().map(&mut judged).collect(),
+                hosts: class.hosts.iter().copied().map(&mut judged).collect(),
             })
             .collect()
     }
@@ -230,30 +231,24 @@ impl Reviewer {
     }
 }
 
-/// The classes of nodes that a Pod could land on, in an order that is always the same; none where a rule of its
-/// placement is not evaluated.
-fn classes<'a>(demand: &Demand, fleet: &'a Fleet) -> Vec<Class<'a>> {
-    if demand.placement.unread.is_some() {
-        return Vec::new();
-    }
-    let mut counts: HashMap<&[Host], usize> = HashMap::new();
-    for node in schedule::possible(demand, fleet) {
-        *counts.entry(known_hosts(node)).or_default() += 1;
-    }
-    let class = |(hosts, nodes)| Class { hosts, nodes };
-    let mut classes: Vec<Class<'_>> = counts.into_iter().map(class).collect();
-    classes.sort_by_cached_key(|class| {
-        let gpu = |host: &Host| (host.product.clone(), host.capability);
-        class.hosts.iter().map(gpu).collect::<Vec<_>>()
-    });
-    classes
-}
-
-fn known_hosts(node: &Node) -> &[Host] {
-    match &node.knowledge {
-        NodeKnowledge::Known(hosts) => hosts,
-        NodeKnowledge::None | NodeKnowledge::Unknown(_) => &[],
-    }
+/// The classes of nodes that a Pod could land on, in an order that is always the same.
+fn classes<'a>(
+    demand: &Demand,
+    fleet: &'a Fleet,
+    resource: Option<&ResourceKind>,
+) -> Vec<Class<'a>> {
+    schedule::possible(&demand.placement, fleet)
+        .classes
+        .into_iter()
+        .map(|class| Class {
+            hosts: class
+                .knowledge
+                .groups(resource)
+                .map(|group| &group.host)
+                .collect(),
+            nodes: class.nodes + class.pools.len(),
+        })
+        .collect()
 }
 
 /// What a decision becomes in a mode.
@@ -271,18 +266,6 @@ fn full_name(image: &str) -> String {
         Ok(reference) => reference.to_string(),
         Err(_) => image.escape_default().to_string(),
     }
-}
-
-fn selection(demand: &Demand) -> String {
-    if let Some(name) = &demand.placement.node_name {
-        return format!("nodeName {name}");
-    }
-    let mut text = String::new();
-    for (index, (key, value)) in demand.placement.node_selector.iter().enumerate() {
-        let lead = if index == 0 { "nodeSelector " } else { "," };
-        let _ = write!(text, "{lead}{key}={value}");
-    }
-    text
 }
 
 fn respond(

@@ -2,9 +2,9 @@
 //!
 //! Pure: an object in, a demand out.
 
-use std::collections::BTreeMap;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Toleration};
+use super::placement::{Basis, Placement};
 
 /// Annotation by which a Pod chooses how its own check ends.
 pub const MODE_ANNOTATION: &str = "gpu-capgate.io/mode";
@@ -44,28 +44,6 @@ pub enum SoftwareChange {
     Installs,
 }
 
-/// What decides where a Pod may run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Placement {
-    /// A node that the Pod names itself.
-    pub node_name: Option<String>,
-    /// Labels that a node must have.
-    pub node_selector: BTreeMap<String, String>,
-    /// Taints that do not keep the Pod away.
-    pub tolerations: Vec<Toleration>,
-    /// Whether a rule is there that this version does not evaluate.
-    pub unread: Option<UnreadRule>,
-}
-
-/// A placement rule that this version does not evaluate; a Pod that has one is never refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnreadRule {
-    /// Required node affinity.
-    NodeAffinity,
-    /// Devices through dynamic resource allocation.
-    ResourceClaims,
-}
-
 /// Installers whose appearance in a command line makes an image's contents uncertain.
 const INSTALLERS: [&str; 6] = ["pip", "pip3", "conda", "mamba", "uv", "poetry"];
 
@@ -81,8 +59,8 @@ pub fn of_pod(pod: &Pod, resource: &str) -> Option<Demand> {
     let containers = gpu_containers(spec, resource);
     let mode = annotation(MODE_ANNOTATION).cloned();
     (!containers.is_empty()).then(|| Demand {
+        placement: placement(spec, &containers, resource),
         containers,
-        placement: placement(spec),
         mode,
     })
 }
@@ -135,31 +113,13 @@ fn installs(container: &Container) -> bool {
         .any(|word| INSTALLERS.contains(&word))
 }
 
-fn placement(spec: &PodSpec) -> Placement {
-    let affinity = spec
-        .affinity
-        .as_ref()
-        .and_then(|affinity| affinity.node_affinity.as_ref());
-    let required = affinity.and_then(|affinity| {
-        affinity
-            .required_during_scheduling_ignored_during_execution
-            .as_ref()
-    });
-    let claims = spec
-        .resource_claims
-        .as_ref()
-        .is_some_and(|claims| !claims.is_empty());
-    let unread = match (required, claims) {
-        (_, true) => Some(UnreadRule::ResourceClaims),
-        (Some(_), false) => Some(UnreadRule::NodeAffinity),
-        (None, false) => None,
-    };
-    Placement {
-        node_name: spec.node_name.clone().filter(|name| !name.is_empty()),
-        node_selector: spec.node_selector.clone().unwrap_or_default(),
-        tolerations: spec.tolerations.clone().unwrap_or_default(),
-        unread,
-    }
+fn placement(spec: &PodSpec, containers: &[ContainerDemand], resource: &str) -> Placement {
+    let most = containers
+        .iter()
+        .map(|container| u64::from(container.gpus))
+        .max();
+    let resources = most.map(|most| (resource.to_owned(), most));
+    Placement::of_spec(spec, Basis::AdmittedPod, resources.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -227,13 +187,5 @@ mod tests {
             demand(&json!({"containers": [plain]})).unwrap().containers[0].changed,
             None
         );
-    }
-
-    #[test]
-    fn required_affinity_is_marked_as_unread() {
-        let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
-            {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}});
-        let found = demand(&json!({"containers": [container("1")], "affinity": affinity})).unwrap();
-        assert_eq!(found.placement.unread, Some(UnreadRule::NodeAffinity));
     }
 }

@@ -41,9 +41,10 @@ launch kube-apiserver kube-apiserver --bind-address 0.0.0.0 --advertise-address 
   --service-account-signing-key-file "$state/pki/service-accounts.key" --service-cluster-ip-range $service_network \
   --kubelet-preferred-address-types InternalIP --kubelet-client-certificate "$state/pki/admin.crt" --kubelet-client-key "$state/pki/admin.key" \
   --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction,ExtendedResourceToleration --allow-privileged \
-  --enable-aggregator-routing --cert-dir "$state/pki"
+  --enable-aggregator-routing --cert-dir "$state/pki" ${CLUSTER_FEATURE_GATES:+"--feature-gates=$CLUSTER_FEATURE_GATES"}
 until_ok "API server ready" kubectl get --raw /readyz
 launch kube-controller-manager kube-controller-manager --kubeconfig "$KUBECONFIG" --authentication-skip-lookup --leader-elect=false \
   --use-service-account-credentials --service-account-private-key-file "$state/pki/service-accounts.key" --root-ca-file "$state/pki/ca.crt" \
   --cluster-signing-cert-file "$state/pki/ca.crt" --cluster-signing-key-file "$state/pki/ca.key" --cert-dir "$state/pki"
-launch kube-scheduler kube-scheduler --kubeconfig "$KUBECONFIG" --authentication-skip-lookup --leader-elect=false --cert-dir "$state/pki"
+launch kube-scheduler kube-scheduler --kubeconfig "$KUBECONFIG" --authentication-skip-lookup --leader-elect=false --cert-dir "$state/pki" \
+  --kube-api-qps 1000 --kube-api-burst 1000 ${CLUSTER_FEATURE_GATES:+"--feature-gates=$CLUSTER_FEATURE_GATES"}

@@ -1,6 +1,6 @@
 //! The whole product on a real cluster: API server, scheduler, kubelet, containerd, Helm. Needs root on Linux.
 
-mod harness;
+pub(crate) mod harness;
 
 use harness::{Cluster, Outcome, until};
 

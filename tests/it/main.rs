@@ -13,5 +13,6 @@ mod catalog;
 mod check;
 mod cluster;
 mod layering;
+mod scheduler;
 mod support;
 mod webhook;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use gpu_capgate::admission::http::router;
 use gpu_capgate::admission::review::Reviewer;
-use gpu_capgate::cluster::fleet::{Fleet, Node};
+use gpu_capgate::cluster::fleet::{NodeObject, Roster, Settings};
 use gpu_capgate::compat::Catalog;
 use gpu_capgate::image::repositories::Repositories;
 use gpu_capgate::labels;
@@ -58,16 +58,13 @@ fn p100() -> Value {
 
 fn reviewer(nodes: impl IntoIterator<Item = Value>) -> Reviewer {
     let catalog = Catalog::embedded();
-    let nodes = nodes.into_iter().enumerate().map(|(number, node)| {
-        let node = serde_json::from_value(node).unwrap();
-        let node = Node::from_kubernetes(&node, RESOURCE, catalog);
-        (format!("node-{number}"), node)
-    });
-    let fleet = Fleet {
-        nodes: nodes.collect(),
-    };
+    let mut roster = Roster::new(Settings::default(), catalog);
+    for (number, mut node) in nodes.into_iter().enumerate() {
+        node["metadata"]["name"] = json!(format!("node-{number}"));
+        roster.put_node(&NodeObject::from_json(&node).unwrap());
+    }
     Reviewer {
-        fleet: Arc::new(ArcSwap::from_pointee(fleet)),
+        fleet: Arc::new(ArcSwap::from_pointee(roster.fleet())),
         resource: RESOURCE.to_owned(),
         catalog,
         repositories: Repositories::bundled().unwrap(),

@@ -11,14 +11,14 @@ const LIMIT: Duration = Duration::from_secs(90);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A running cluster. It ends, and is cleaned away, with this value; its logs stay if the test did not pass.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     runner: Child,
     commands: Option<ChildStdin>,
     state: PathBuf,
 }
 
 /// Whether there is a cluster.
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Started(Cluster),
     /// This machine cannot have one, and the output says why.
     Skipped,
@@ -26,15 +26,24 @@ pub(super) enum Outcome {
 
 /// What a command came to.
 #[derive(Debug)]
-pub(super) struct Ran {
-    pub(super) code: Option<i32>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Cluster {
     /// Starts a cluster for a test. On a machine that cannot have one the test is skipped by name; in CI that fails.
-    pub(super) fn start(test: &str) -> Outcome {
+    pub(crate) fn start(test: &str) -> Outcome {
+        Self::start_with(test, &[])
+    }
+
+    /// The same without a node: API server, scheduler and controllers only.
+    pub(crate) fn start_control_plane(test: &str) -> Outcome {
+        Self::start_with(test, &[("CLUSTER_NODE", "0")])
+    }
+
+    fn start_with(test: &str, environment: &[(&str, &str)]) -> Outcome {
         if let Some(reason) = missing() {
             assert!(
                 std::env::var("CI").as_deref() != Ok("true"),
@@ -50,6 +59,7 @@ impl Cluster {
         let script = "echo \"$CLUSTER_STATE\"; read -r verdict; test \"$verdict\" = passed";
         let mut runner = Command::new("tests/cluster/run")
             .args(["sh", "-c", script])
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -71,7 +81,7 @@ impl Cluster {
     }
 
     /// Where the cluster keeps its state; the same path inside and outside.
-    pub(super) fn state(&self) -> &Path {
+    pub(crate) fn state(&self) -> &Path {
         &self.state
     }
 
@@ -87,7 +97,7 @@ impl Cluster {
     }
 
     /// Runs a command and tells what came of it.
-    pub(super) fn run(&self, program: &str, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Ran {
         let output = self.command(program, arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ran {
@@ -98,7 +108,7 @@ impl Cluster {
     }
 
     /// Runs a command that must succeed, and gives what it printed.
-    pub(super) fn succeeds(&self, program: &str, arguments: &[&str]) -> String {
+    pub(crate) fn succeeds(&self, program: &str, arguments: &[&str]) -> String {
         let ran = self.run(program, arguments);
         assert_eq!(
             ran.code,
@@ -112,12 +122,12 @@ impl Cluster {
     }
 
     /// Runs a kubectl command that must succeed.
-    pub(super) fn kubectl(&self, arguments: &[&str]) -> String {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         self.succeeds("kubectl", arguments)
     }
 
     /// Puts the program under test and the stand-in for a torch image on the node.
-    pub(super) fn load_images(&self) {
+    pub(crate) fn load_images(&self) {
         let script = format!(
             "set -o pipefail; load() {{ ctr --namespace k8s.io images import - > /dev/null; }}
              tests/cluster/product-image {} docker.io/library/gpu-capgate:{} | load
@@ -129,7 +139,7 @@ impl Cluster {
     }
 
     /// Kills the kubelet and starts it again.
-    pub(super) fn restart_kubelet(&self) {
+    pub(crate) fn restart_kubelet(&self) {
         let start = self.state.join("node/start-kubelet");
         let log = self.state.join("log/kubelet-restarted.log");
         let script = format!(
@@ -140,8 +150,15 @@ impl Cluster {
         self.succeeds("bash", &["-c", &script]);
     }
 
+    /// Ends the controllers, which would taint nodes that have no kubelet and evict their Pods.
+    pub(crate) fn stop_controllers(&self) {
+        // The kernel cuts a process's name to 15 letters.
+        let script = "pkill -KILL -x kube-controller; while pgrep -x kube-controller > /dev/null; do :; done";
+        self.succeeds("bash", &["-c", script]);
+    }
+
     /// Says that the test passed, so that nothing is kept.
-    pub(super) fn passed(mut self) {
+    pub(crate) fn passed(mut self) {
         writeln!(self.commands.take().unwrap(), "passed").unwrap();
     }
 }
@@ -154,7 +171,7 @@ impl Drop for Cluster {
 }
 
 /// Waits until something holds.
-pub(super) fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
     let end = Instant::now() + LIMIT;
     while !holds() {
         assert!(
