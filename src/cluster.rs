@@ -4,10 +4,13 @@
 
 pub mod demand;
 pub mod fleet;
+pub mod manifest;
 pub mod placement;
+pub mod pod_hints;
 pub mod quantity;
 pub mod resource;
 pub mod schedule;
 pub mod selector;
 pub mod taint;
 pub mod watch;
+pub mod workload;

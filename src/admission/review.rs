@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 use kube::core::response::{Status, StatusCause, StatusDetails, StatusSummary};
@@ -10,11 +9,12 @@ use kube::core::response::{Status, StatusCause, StatusDetails, StatusSummary};
 use super::decision::{Candidate, Decision, Ruling, decide};
 use super::message::{self, Place, Skip, Subject, Thing};
 use super::policy::Mode;
-use crate::cluster::demand::{self, ContainerDemand, Demand, SoftwareChange};
+use crate::cluster::demand::{self, ContainerDemand, Demand, Origin, Reading};
 use crate::cluster::fleet::Fleet;
-use crate::cluster::resource::ResourceKind;
+use crate::cluster::resource::{GpuResources, ResourceKind};
 use crate::cluster::schedule;
 use crate::cluster::watch::SharedFleet;
+use crate::cluster::workload::Kinds;
 use crate::compat::{Catalog, CpuArchitecture, Host, Software, judge_with};
 use crate::image::evidence::Knowledge;
 use crate::image::reference::Reference;
@@ -43,8 +43,10 @@ pub enum BadReview {
 pub struct Reviewer {
     /// The cluster's nodes.
     pub fleet: SharedFleet,
-    /// The extended resource that counts GPUs.
-    pub resource: String,
+    /// The extended resources that count GPUs.
+    pub resources: GpuResources,
+    /// The kinds of objects that make Pods.
+    pub kinds: Kinds,
     /// The knowledge base.
     pub catalog: &'static Catalog,
     /// Families of images.
@@ -110,11 +112,19 @@ impl Reviewer {
     }
 
     fn demand_of(&self, object: Option<&DynamicObject>) -> Option<Demand> {
-        let value = serde_json::to_value(object?).ok()?;
-        let pod: Pod = serde_json::from_value(value)
-            .inspect_err(|error| tracing::warn!(%error, "a Pod that is not understood is admitted"))
-            .ok()?;
-        demand::of_pod(&pod, &self.resource)
+        let object = serde_json::to_value(object?).ok()?;
+        let reader = demand::Reader {
+            kinds: &self.kinds,
+            resources: &self.resources,
+            origin: Origin::Review,
+        };
+        let reading = reader.read(&object).inspect_err(
+            |error| tracing::warn!(%error, "a Pod that is not understood is admitted"),
+        );
+        match reading.ok()? {
+            Reading::Workload(workload) => Some(workload.groups.into_iter().next()?.demand),
+            Reading::Skipped(_) => None,
+        }
     }
 
     fn review(&self, demand: &Demand) -> Outcome {
@@ -135,12 +145,15 @@ impl Reviewer {
             return outcome;
         }
         let fleet = self.fleet.load();
-        let kind = fleet.resources().kind(&self.resource);
-        let placed = Placed {
-            classes: classes(demand, &fleet, kind.as_ref()),
-            selection: schedule::selection(&demand.placement),
-        };
-        for container in &demand.containers {
+        let selection = schedule::selection(&demand.placement);
+        let asking = |container: &&ContainerDemand| !container.gpus.is_empty();
+        for container in demand.containers.iter().filter(asking) {
+            let resource = container.gpus.keys().next();
+            let kind = resource.and_then(|resource| self.resources.kind(resource));
+            let placed = Placed {
+                classes: classes(demand, &fleet, kind.as_ref()),
+                selection: selection.clone(),
+            };
             self.review_container(container, &placed, mode, &mut outcome);
         }
         outcome
@@ -155,7 +168,7 @@ impl Reviewer {
     ) {
         let candidates = self.candidates(container, &placed.classes);
         let ruling = decide(&candidates);
-        let image: String = full_name(&container.image)
+        let image: String = full_name(container.image.as_deref().unwrap_or_default())
             .chars()
             .take(IMAGE_LIMIT)
             .collect();
@@ -170,7 +183,7 @@ impl Reviewer {
         let decision = in_mode(&ruling, mode);
         match decision {
             Decision::Deny => outcome.refusals.push(Refusal {
-                field: container.field.clone(),
+                field: container.field.to_string(),
                 code: ruling
                     .codes
                     .first()
@@ -215,13 +228,11 @@ impl Reviewer {
     }
 
     fn software(&self, container: &ContainerDemand, architecture: CpuArchitecture) -> Software {
-        match container.changed {
-            Some(SoftwareChange::Installs) => {
-                return Software::unknown("the container's command installs packages");
-            }
-            None => {}
+        if let Some(change) = &container.changed {
+            return Software::unknown(change.to_string());
         }
-        let Ok(reference) = container.image.parse::<Reference>() else {
+        let image = container.image.as_deref().unwrap_or_default();
+        let Ok(reference) = image.parse::<Reference>() else {
             return Software::unknown("the image's name cannot be read");
         };
         match self.knowledge().named(&reference, architecture) {

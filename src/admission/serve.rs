@@ -12,7 +12,9 @@ use super::http;
 use super::review::Reviewer;
 use super::tls;
 use crate::cluster::fleet::Fleet;
+use crate::cluster::resource::GpuResources;
 use crate::cluster::watch::{self, SharedFleet};
+use crate::cluster::workload::{Kinds, KindsError};
 use crate::compat::Catalog;
 use crate::image::repositories::{Repositories, RepositoriesError};
 use crate::lifecycle::{ListenError, Readiness, listen, serve_health, stop_on_signal};
@@ -57,6 +59,9 @@ pub enum WebhookError {
     /// The data that the program carries are broken.
     #[error("the catalog of repositories in this program is broken")]
     Repositories(#[from] RepositoriesError),
+    /// The data that the program carries are broken.
+    #[error("the list of workload kinds in this program is broken")]
+    Kinds(#[from] KindsError),
     /// The system refused something that every process may do.
     #[error("cannot run")]
     System(#[from] std::io::Error),
@@ -71,6 +76,7 @@ pub enum WebhookError {
 /// See [`WebhookError`]. An absent API server is none: it is waited for.
 pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let repositories = Repositories::bundled()?;
+    let kinds = Kinds::bundled()?;
     let listener = listen(settings.listen, "--listen").await?;
     let health = listen(settings.health, "--health-listen").await?;
     let client = kube::Client::try_default()
@@ -99,7 +105,8 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     tasks.spawn(nodes.map(Ok));
     let reviewer = Reviewer {
         fleet,
-        resource: settings.resource,
+        resources: GpuResources::named([settings.resource.as_str()]),
+        kinds,
         catalog,
         repositories,
     };

@@ -13,6 +13,7 @@ mod catalog;
 mod check;
 mod cluster;
 mod layering;
+mod manifest;
 mod scheduler;
 mod support;
 mod webhook;

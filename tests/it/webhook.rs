@@ -9,6 +9,8 @@ use axum::http::{Request, StatusCode};
 use gpu_capgate::admission::http::router;
 use gpu_capgate::admission::review::Reviewer;
 use gpu_capgate::cluster::fleet::{NodeObject, Roster, Settings};
+use gpu_capgate::cluster::resource::GpuResources;
+use gpu_capgate::cluster::workload::Kinds;
 use gpu_capgate::compat::Catalog;
 use gpu_capgate::image::repositories::Repositories;
 use gpu_capgate::labels;
@@ -65,7 +67,8 @@ fn reviewer(nodes: impl IntoIterator<Item = Value>) -> Reviewer {
     }
     Reviewer {
         fleet: Arc::new(ArcSwap::from_pointee(roster.fleet())),
-        resource: RESOURCE.to_owned(),
+        resources: GpuResources::default(),
+        kinds: Kinds::bundled().unwrap(),
         catalog,
         repositories: Repositories::bundled().unwrap(),
     }
