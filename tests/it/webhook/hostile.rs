@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{WITHOUT_SM_60, answer, creation, labelled, p100, pod, post, webhook};
+use super::{RESOURCE, WITHOUT_SM_60, answer, creation, labelled, p100, pod, post, webhook};
 
 const HOSTILE: [&str; 8] = [
     "\u{1b}[31mred\u{1b}[0m",
@@ -119,10 +119,14 @@ async fn a_thousand_containers_make_one_short_answer() {
     pod["spec"]["containers"] = json!(vec![container; 1000]);
     let mut review = creation(&pod);
     review["request"]["object"]["metadata"]["annotations"]["gpu-capgate.io/mode"] = json!("warn");
-    let response = answer(&webhook([p100()]), &review).await;
+    let mut node = p100();
+    node["status"]["capacity"][RESOURCE] = json!("1000");
+    let response = answer(&webhook([node.clone()]), &review).await;
     is_clean(&response);
     assert!(response["warnings"].as_array().unwrap().len() <= 10);
-    is_clean(&answer(&webhook([p100()]), &creation(&pod)).await);
+    let refused = answer(&webhook([node]), &creation(&pod)).await;
+    is_clean(&refused);
+    assert_eq!(refused["allowed"], false);
 }
 
 /// One runtime and one webhook for all cases of all properties.
