@@ -1,9 +1,13 @@
 //! The webhook: an AdmissionReview in, an answer out.
 //!
-//! The only place where images and nodes meet. `review` gathers, [`decision`] decides, [`message`] tells, and the rest
-//! carries bytes: `http`, `tls`, `certificates`, `serve`.
+//! The only place where images and nodes meet. `review` reads a request, [`assess`] joins what its Pod asks for, the nodes
+//! and what its images hold ([`contents`]), [`decision`] decides, [`answer`] and
+//! [`message`] tell, and the rest carries bytes: `http`, `tls`, `certificates`, `serve`.
 
+pub mod answer;
+pub mod assess;
 pub mod certificates;
+pub mod contents;
 pub mod decision;
 pub mod http;
 pub mod message;

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::policy::{Policy, Reaction};
+use crate::cluster::fleet::Doubt;
 use crate::compat::{Code, Finding, Force, Host, Judgement, Verdict};
 
 /// What becomes of a document; the order is from best to worst.
@@ -34,53 +36,62 @@ impl fmt::Display for Decision {
 }
 
 /// One class of equal nodes: what each kind of GPU on them makes of a container.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Candidate {
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Candidate<'a> {
     /// How many nodes are in the class.
     pub nodes: usize,
-    /// A host and its judgement for each kind of GPU on such a node; empty if the node is unknown.
-    pub hosts: Vec<(Host, Judgement)>,
+    /// How many pools may bring such nodes, and have none yet.
+    pub pools: usize,
+    /// Why nothing is known of its GPUs, if that is so.
+    pub doubt: Option<Doubt>,
+    /// Each kind of GPU on such a node; empty if that is not known.
+    pub hosts: Vec<Judged<'a>>,
 }
 
-/// How a container fares on one class of nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fit {
-    /// Some GPU there can run it.
+/// A kind of GPU, and what it makes of a container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged<'a> {
+    /// The GPU and what is around it.
+    pub host: &'a Host,
+    /// What becomes of the container's software there.
+    pub judgement: Judgement,
+}
+
+/// How a container fares on one class of nodes; the order is from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fit {
+    /// Every GPU there can run it.
     Fits,
     /// Some GPUs there can, some cannot.
     Mixed,
-    /// None can, and the evidence may refuse.
-    Fails,
-    /// None can, as far as evidence goes that may not refuse.
-    SeemsToFail,
     /// Not known.
     Unknown,
+    /// None can, as far as evidence goes that may not refuse.
+    SeemsToFail,
+    /// None can, and the evidence may refuse.
+    Fails,
 }
 
-impl Candidate {
+impl Candidate<'_> {
     /// The verdict on the class: that of its best GPU, since one of them is enough.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.hosts
             .iter()
-            .map(|(_, judgement)| judgement.verdict)
+            .map(|judged| judged.judgement.verdict)
             .min()
             .unwrap_or(Verdict::Unknown)
     }
 
-    fn fit(&self) -> Fit {
-        let failing = self
-            .hosts
-            .iter()
-            .filter(|(_, judgement)| judgement.verdict == Verdict::Fails);
-        let failing = failing.count();
+    /// How the container fares there.
+    #[must_use]
+    pub fn fit(&self, policy: &Policy) -> Fit {
+        let fails = |judged: &Judged<'_>| judged.judgement.verdict == Verdict::Fails;
         match self.verdict() {
-            Verdict::Runs | Verdict::Degraded if failing > 0 => Fit::Mixed,
+            Verdict::Runs | Verdict::Degraded if self.hosts.iter().any(fails) => Fit::Mixed,
             Verdict::Runs | Verdict::Degraded => Fit::Fits,
             Verdict::Unknown => Fit::Unknown,
-            Verdict::Fails if self.hosts.iter().all(|(_, judgement)| refuses(judgement)) => {
-                Fit::Fails
-            }
+            Verdict::Fails if self.hosts.iter().all(|judged| refuses(judged, policy)) => Fit::Fails,
             Verdict::Fails => Fit::SeemsToFail,
         }
     }
@@ -88,50 +99,65 @@ impl Candidate {
     fn codes(&self) -> impl Iterator<Item = Code> {
         self.hosts
             .iter()
-            .flat_map(|(_, judgement)| judgement.findings.iter().map(|finding| finding.code))
+            .flat_map(|judged| judged.judgement.findings.iter().map(|finding| finding.code))
     }
 }
 
 /// Whether a failing judgement may carry a refusal.
-fn refuses(judgement: &Judgement) -> bool {
-    judgement
+fn refuses(judged: &Judged<'_>, policy: &Policy) -> bool {
+    judged
+        .judgement
         .findings
         .iter()
-        .any(|finding| finding.verdict == Verdict::Fails && may_refuse(finding))
+        .any(|finding| finding.verdict == Verdict::Fails && may_refuse(finding, policy))
 }
 
-fn may_refuse(finding: &Finding) -> bool {
-    finding.force == Force::MayDeny && finding.code <= Code::CpuBuild
+fn may_refuse(finding: &Finding, policy: &Policy) -> bool {
+    match (finding.code, policy.cpu_build) {
+        (Code::CpuBuild, Reaction::Deny) => true,
+        (code, _) => finding.force == Force::MayDeny && code <= Code::CpuBuild,
+    }
 }
 
 /// A decision and the codes behind it, worst first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruling {
-    /// What becomes of the container.
+    /// What becomes of it.
     pub decision: Decision,
     /// All causes that hold somewhere.
     pub codes: Vec<Code>,
 }
 
-/// Decides on one container, over all classes of nodes that its Pod could land on.
+/// Decides on containers that land on a node together: for each, the same classes of nodes in the same order. A class
+/// fits only if it fits all of them.
 #[must_use]
-pub fn decide(candidates: &[Candidate]) -> Ruling {
-    let fits: Vec<Fit> = candidates.iter().map(Candidate::fit).collect();
+pub fn decide(containers: &[&[Candidate<'_>]], policy: &Policy) -> Ruling {
+    let classes = containers
+        .iter()
+        .map(|candidates| candidates.len())
+        .max()
+        .unwrap_or(0);
+    let fits: Vec<Fit> = (0..classes)
+        .filter_map(|class| worst_fit(containers, class, policy))
+        .collect();
     let any = |wanted: &[Fit]| fits.iter().any(|fit| wanted.contains(fit));
-    let mut codes: Vec<Code> = candidates.iter().flat_map(Candidate::codes).collect();
+    let candidates = containers.iter().flat_map(|candidates| candidates.iter());
+    let mut codes: Vec<Code> = candidates.flat_map(Candidate::codes).collect();
     let runs = any(&[Fit::Fits, Fit::Mixed]);
-    if runs && any(&[Fit::Mixed, Fit::Fails, Fit::SeemsToFail]) {
+    let partial = runs && any(&[Fit::Mixed, Fit::Fails, Fit::SeemsToFail]);
+    if partial {
         codes.push(Code::Partial);
     }
     codes.sort_unstable();
     codes.dedup();
-    let decision = if runs {
-        if codes.is_empty() {
-            Decision::Allow
-        } else {
-            Decision::Warn
-        }
-    } else if candidates.is_empty() || any(&[Fit::Unknown]) {
+    let strict = policy.partial_fit == Reaction::Deny && any(&[Fit::Mixed, Fit::Fails]);
+    let decision = if runs && partial && strict {
+        Decision::Deny
+    } else if runs && codes.is_empty() {
+        Decision::Allow
+    } else if runs {
+        Decision::Warn
+    } else if fits.is_empty() || any(&[Fit::Unknown]) {
         Decision::Undecided
     } else if any(&[Fit::SeemsToFail]) {
         Decision::Warn
@@ -141,8 +167,17 @@ pub fn decide(candidates: &[Candidate]) -> Ruling {
     Ruling { decision, codes }
 }
 
+fn worst_fit(containers: &[&[Candidate<'_>]], class: usize, policy: &Policy) -> Option<Fit> {
+    let of_class = containers
+        .iter()
+        .filter_map(|candidates| candidates.get(class));
+    of_class.map(|candidate| candidate.fit(policy)).max()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::compat::{Cause, ComputeCapability, PtxList, TargetList};
 
@@ -173,17 +208,31 @@ mod tests {
         }
     }
 
-    fn candidate(verdicts: &[Verdict]) -> Candidate {
-        let host = |&verdict: &Verdict| (Host::default(), judgement(verdict, Force::MayDeny));
+    static HOST: LazyLock<Host> = LazyLock::new(Host::default);
+
+    fn candidate(verdicts: &[Verdict]) -> Candidate<'static> {
+        let judged = |&verdict: &Verdict| Judged {
+            host: &HOST,
+            judgement: judgement(verdict, Force::MayDeny),
+        };
         Candidate {
             nodes: 1,
-            hosts: verdicts.iter().map(host).collect(),
+            hosts: verdicts.iter().map(judged).collect(),
+            ..Candidate::default()
         }
     }
 
-    fn decision(candidates: &[Candidate]) -> (Decision, Vec<Code>) {
-        let ruling = decide(candidates);
+    fn decision(candidates: &[Candidate<'_>]) -> (Decision, Vec<Code>) {
+        let ruling = decide(&[candidates], &Policy::default());
         (ruling.decision, ruling.codes)
+    }
+
+    fn strictly(candidates: &[Candidate<'_>]) -> Decision {
+        let policy = Policy {
+            partial_fit: Reaction::Deny,
+            ..Policy::default()
+        };
+        decide(&[candidates], &policy).decision
     }
 
     use Verdict::{Fails, Runs, Unknown};
@@ -238,8 +287,33 @@ mod tests {
     fn evidence_that_may_not_deny_only_warns() {
         let assumed = Candidate {
             nodes: 1,
-            hosts: vec![(Host::default(), judgement(Fails, Force::MayWarn))],
+            hosts: vec![Judged {
+                host: &HOST,
+                judgement: judgement(Fails, Force::MayWarn),
+            }],
+            ..Candidate::default()
         };
         assert_eq!(decision(&[assumed]).0, Decision::Warn);
+    }
+
+    #[test]
+    fn a_strict_policy_denies_what_runs_on_some_nodes_only() {
+        let (fits, fails) = (candidate(&[Runs]), candidate(&[Fails]));
+        assert_eq!(strictly(&[fits.clone(), fails]), Decision::Deny);
+        assert_eq!(strictly(&[fits.clone(), candidate(&[])]), Decision::Allow);
+        assert_eq!(strictly(&[fits]), Decision::Allow);
+    }
+
+    #[test]
+    fn a_node_has_to_fit_all_containers_of_a_pod() {
+        let first = [candidate(&[Runs]), candidate(&[Fails])];
+        let second = [candidate(&[Fails]), candidate(&[Runs])];
+        let policy = Policy::default();
+        assert_eq!(decide(&[&first, &second], &policy).decision, Decision::Deny);
+        let third = [candidate(&[Runs]), candidate(&[Runs])];
+        assert_eq!(decide(&[&first, &third], &policy).decision, Decision::Warn);
+        let unknown = [candidate(&[Unknown]), candidate(&[])];
+        let ruling = decide(&[&first, &unknown], &policy);
+        assert_eq!(ruling.decision, Decision::Undecided);
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Pure. The same words in kubectl, in Events and in the CLI: no Pod name, no time, no order by chance, so that repeated
 //! Events aggregate. Line 1 holds the whole cause; the rest is evidence and what to do. `cause` puts the finding into
-//! words, `evidence` says where it was read, `alternative` and `fix` look for a way out, `place` counts nodes, and
-//! `layout` keeps to the limits.
+//! words, `evidence` says where it was read, `alternative` and `fix` look for a way out, `place` counts nodes, `advice`
+//! tells what else to mind, and `layout` keeps to the limits.
 
+mod advice;
 mod alternative;
 mod cause;
 mod evidence;
@@ -12,10 +13,13 @@ mod fix;
 mod layout;
 mod place;
 
-use super::decision::{Candidate, Ruling};
+use super::assess::Way;
+use super::decision::{Candidate, Judged, Ruling};
+use crate::compat::verdict::MissingFact;
 use crate::compat::{Code, Finding, Gap, Host, Judgement, TorchVersion, Variant, Verdict};
 use crate::image::evidence::Knowledge;
 use crate::image::reference::Reference;
+pub use advice::advice;
 use layout::{Line, Weight};
 
 /// What a message is about.
@@ -49,6 +53,8 @@ pub enum Place<'a> {
     Nodes {
         /// As `nodeSelector pool=batch`.
         selection: &'a str,
+        /// Where it would run, if labels tell.
+        way: Option<&'a Way>,
     },
     /// GPUs that a person named.
     Named,
@@ -97,58 +103,126 @@ impl Thing<'_> {
     }
 }
 
+impl<'a> Place<'a> {
+    const fn way(self) -> Option<&'a Way> {
+        match self {
+            Self::Nodes { way, .. } => way,
+            Self::Named => None,
+        }
+    }
+}
+
 /// The text of a denial; also, in a shell, that of a warning told at length. Empty if nothing was found.
 #[must_use]
 pub fn denial(
     subject: &Subject<'_>,
-    candidates: &[Candidate],
+    candidates: &[&Candidate<'_>],
     ruling: &Ruling,
     knowledge: Knowledge<'_>,
 ) -> String {
     let Some(shown) = worst(candidates) else {
         return String::new();
     };
-    let sentence = cause::sentence(shown.finding, shown.host, &subject.thing.noun());
-    let scope = place::scope(subject.place, candidates, shown.host);
-    let code = shown.finding.code;
-    let headline = layout::headline(
-        &format!("{}{sentence}{scope}", who(subject)),
-        &others(ruling, code),
-        code,
-    );
+    let headline = first_line(subject, candidates, ruling, &shown);
     layout::text(headline, lines(subject, candidates, &shown, knowledge))
 }
 
-/// The text of a warning: one line. Empty if nothing was found.
+/// The first line of a denial alone. Empty if nothing was found.
 #[must_use]
-pub fn warning(subject: &Subject<'_>, candidates: &[Candidate], ruling: &Ruling) -> String {
+pub fn headline(subject: &Subject<'_>, candidates: &[&Candidate<'_>], ruling: &Ruling) -> String {
+    worst(candidates).map_or_else(String::new, |shown| {
+        first_line(subject, candidates, ruling, &shown)
+    })
+}
+
+fn first_line(
+    subject: &Subject<'_>,
+    candidates: &[&Candidate<'_>],
+    ruling: &Ruling,
+    shown: &Shown<'_>,
+) -> String {
+    let sentence = cause::sentence(shown.finding, shown.host, &subject.thing.noun());
+    let (scope, code) = reach(subject, candidates, ruling, shown.finding.code);
+    layout::headline(
+        &format!("{}{sentence}{scope}", who(subject)),
+        &others(ruling, shown.finding.code),
+        code,
+    )
+}
+
+/// A warning about how something is written, in one line.
+#[must_use]
+pub fn complaint(sentence: &str) -> String {
+    layout::complaint(sentence)
+}
+
+/// Which of the candidates has the finding that a message shows.
+#[must_use]
+pub fn worst_of(candidates: &[&Candidate<'_>]) -> Option<usize> {
+    let worst_code = |candidate: &Candidate<'_>| {
+        let findings = candidate
+            .hosts
+            .iter()
+            .flat_map(|judged| &judged.judgement.findings);
+        findings.map(|finding| finding.code).min()
+    };
+    let codes = candidates.iter().map(|candidate| worst_code(candidate));
+    let found = codes
+        .enumerate()
+        .filter_map(|(place, code)| Some((code?, place)));
+    found.min().map(|(_, place)| place)
+}
+
+/// The text of a warning: one line, with a note behind the cause that may be empty. Empty if nothing was found.
+#[must_use]
+pub fn warning(
+    subject: &Subject<'_>,
+    candidates: &[&Candidate<'_>],
+    ruling: &Ruling,
+    note: &str,
+) -> String {
     let Some(shown) = worst(candidates) else {
         return String::new();
     };
-    let some = ruling.codes.contains(&Code::Partial);
-    let (scope, code) = if some {
+    let (scope, code) = reach(subject, candidates, ruling, shown.finding.code);
+    let sentence = cause::sentence(shown.finding, shown.host, &subject.thing.noun());
+    let way = match subject.place.way() {
+        Some(Way::Within(found)) if code == Code::Partial => {
+            format!(
+                "; nodeAffinity {} keeps it off the others",
+                found.requirement
+            )
+        }
+        Some(Way::Within(_) | Way::Elsewhere(_)) | None => String::new(),
+    };
+    let whole = format!("{}{sentence}{scope}{way}{note}", who(subject));
+    layout::warning(&whole, code)
+}
+
+/// How far a cause reaches, and the code that the whole then has.
+fn reach(
+    subject: &Subject<'_>,
+    candidates: &[&Candidate<'_>],
+    ruling: &Ruling,
+    code: Code,
+) -> (String, Code) {
+    if ruling.codes.contains(&Code::Partial) {
         (place::partial(candidates), Code::Partial)
     } else {
-        let scope = place::scope(subject.place, candidates, shown.host);
-        (scope, shown.finding.code)
-    };
-    let sentence = cause::sentence(shown.finding, shown.host, &subject.thing.noun());
-    layout::warning(&format!("{}{sentence}{scope}", who(subject)), code)
+        let scope = place::scope(subject.place, candidates, code, ruling.decision);
+        (scope, code)
+    }
 }
 
 /// The text where something decisive is not known: what, and how to tell it. Empty if everything was known.
 #[must_use]
 pub fn unchecked(
     subject: &Subject<'_>,
-    candidates: &[Candidate],
+    candidates: &[&Candidate<'_>],
     suggestion: Option<&Reference>,
 ) -> String {
-    let hosts = candidates.iter().flat_map(|candidate| &candidate.hosts);
-    let open = hosts
-        .filter(|(_, judgement)| judgement.verdict == Verdict::Unknown)
-        .find_map(|(host, judgement)| Some((host, judgement, judgement.gaps.first()?)));
-    let Some((host, judgement, first)) = open else {
-        return String::new();
+    let Some((host, judgement, first)) = open(candidates) else {
+        return unplaced(subject, candidates);
     };
     let (noun, gpu) = (subject.thing.noun(), cause::gpu(host));
     let doubt = format!("{}cannot tell whether {noun} runs on {gpu}", who(subject));
@@ -161,6 +235,51 @@ pub fn unchecked(
     lines.push(Line::new("fix", fix, Weight::Needed));
     lines.push(more(Code::Unchecked));
     layout::text(layout::headline(&sentence, "", Code::Unchecked), lines)
+}
+
+/// The same in one line, for a warning.
+#[must_use]
+pub fn unchecked_warning(subject: &Subject<'_>, candidates: &[&Candidate<'_>]) -> String {
+    let doubt = match open(candidates) {
+        Some((host, _, first)) => {
+            let (noun, gpu) = (subject.thing.noun(), cause::gpu(host));
+            format!(
+                "cannot tell whether {noun} runs on {gpu}: {}",
+                reason(&first.gap)
+            )
+        }
+        None => place::doubt(candidates),
+    };
+    let sentence = format!("{}admitted unchecked: {doubt}", who(subject));
+    layout::warning(&sentence, Code::Unchecked)
+}
+
+/// The text where it is the nodes that are not known.
+fn unplaced(subject: &Subject<'_>, candidates: &[&Candidate<'_>]) -> String {
+    let sentence = format!("{}{}", who(subject), place::doubt(candidates));
+    let lines = vec![
+        subject.thing.line(),
+        Line::new(
+            "nodes",
+            place::nodes(subject.place, candidates),
+            Weight::Evidence,
+        ),
+        more(Code::Unchecked),
+    ];
+    layout::text(layout::headline(&sentence, "", Code::Unchecked), lines)
+}
+
+/// The first host on which the software leaves something open.
+fn open<'a>(
+    candidates: &[&'a Candidate<'_>],
+) -> Option<(&'a Host, &'a Judgement, &'a MissingFact)> {
+    let hosts = candidates.iter().flat_map(|candidate| &candidate.hosts);
+    hosts
+        .filter(|judged| judged.judgement.verdict == Verdict::Unknown)
+        .find_map(|judged| {
+            let first = judged.judgement.gaps.first()?;
+            Some((judged.host, &judged.judgement, first))
+        })
 }
 
 /// Why something is not known; what was meant instead has a line of its own.
@@ -183,9 +302,9 @@ fn reasons(judgement: &Judgement, first_is_told: bool) -> Vec<Line> {
 }
 
 /// The finding that a message shows: the worst, on the first host that has it.
-fn worst(candidates: &[Candidate]) -> Option<Shown<'_>> {
+fn worst<'a>(candidates: &[&'a Candidate<'_>]) -> Option<Shown<'a>> {
     let hosts = candidates.iter().flat_map(|candidate| &candidate.hosts);
-    let findings = hosts.flat_map(|(host, judgement)| {
+    let findings = hosts.flat_map(|Judged { host, judgement }| {
         judgement.findings.iter().map(move |finding| Shown {
             host,
             judgement,
@@ -213,7 +332,7 @@ fn others(ruling: &Ruling, code: Code) -> String {
 
 fn lines(
     subject: &Subject<'_>,
-    candidates: &[Candidate],
+    candidates: &[&Candidate<'_>],
     shown: &Shown<'_>,
     knowledge: Knowledge<'_>,
 ) -> Vec<Line> {
@@ -227,17 +346,19 @@ fn lines(
             format!("{text}{source}")
         }
     };
-    let way = fix::Question {
+    let question = fix::Question {
         thing: subject.thing,
         host: shown.host,
         finding: shown.finding,
         torch: torch.as_ref(),
+        way: subject.place.way(),
         knowledge,
     };
     let skip = match subject.skip {
         Skip::Offered => "annotation gpu-capgate.io/mode: warn",
         Skip::Withheld => "",
     };
+    let (fix, term) = fix::with_way(fix::of(&question), subject.place.way());
     let needs = cause::needs(shown.finding);
     let nodes = place::nodes(subject.place, candidates);
     let otherwise = evidence::otherwise(shown.finding, knowledge.catalog);
@@ -247,7 +368,7 @@ fn lines(
         Line::new("needs", needs, Weight::Detail),
         Line::new("nodes", nodes, Weight::Evidence),
         Line::new("else", otherwise, Weight::Detail),
-        Line::new("fix", fix::of(&way), Weight::Needed),
+        Line::new("fix", fix, Weight::Needed).with(term),
         Line::new("skip", skip.to_owned(), Weight::Needed),
         more(shown.finding.code),
     ]

@@ -1,30 +1,24 @@
 //! One review: gathers what the Pod asks for, which nodes it could get and what its images hold, then decides.
 
-use std::collections::HashMap;
-
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 use kube::core::response::{Status, StatusCause, StatusDetails, StatusSummary};
 
-use super::decision::{Candidate, Decision, Ruling, decide};
-use super::message::{self, Place, Skip, Subject, Thing};
-use super::policy::Mode;
-use crate::cluster::demand::{self, ContainerDemand, Demand, Origin, Reading};
-use crate::cluster::fleet::Fleet;
-use crate::cluster::resource::{GpuResources, ResourceKind};
-use crate::cluster::schedule;
+use super::answer::{Answer, CauseLine, answer};
+use super::assess::Assessor;
+use super::decision::Decision;
+use super::message;
+use super::policy::{Mode, Permission, Policy, UnknownMode};
+use crate::cluster::demand::{self, Demand, Origin, Reading};
+use crate::cluster::resource::GpuResources;
 use crate::cluster::watch::SharedFleet;
 use crate::cluster::workload::Kinds;
-use crate::compat::{Catalog, CpuArchitecture, Host, Software, judge_with};
+use crate::compat::Catalog;
 use crate::image::evidence::Knowledge;
-use crate::image::reference::Reference;
 use crate::image::repositories::Repositories;
 
 /// Most warnings that one review sends.
 const WARNING_COUNT: usize = 10;
-/// Longest image name that is echoed, in characters.
-const IMAGE_LIMIT: usize = 160;
-
 /// A body that is no review. The API server shows the text to the user.
 #[derive(Debug, thiserror::Error)]
 pub enum BadReview {
@@ -51,34 +45,8 @@ pub struct Reviewer {
     pub catalog: &'static Catalog,
     /// Families of images.
     pub repositories: Repositories,
-}
-
-/// What a review of one Pod came to.
-struct Outcome {
-    decision: Decision,
-    /// Text, for a denial.
-    refusals: Vec<Refusal>,
-    warnings: Vec<String>,
-}
-
-/// Where a Pod could land: the same for all of its containers.
-struct Placed<'a> {
-    classes: Vec<Class<'a>>,
-    /// In words, for messages.
-    selection: String,
-}
-
-/// Nodes with equal GPUs.
-struct Class<'a> {
-    /// One for each kind of GPU there; empty if that is not known.
-    hosts: Vec<&'a Host>,
-    nodes: usize,
-}
-
-struct Refusal {
-    field: String,
-    code: String,
-    text: String,
+    /// What the administrator chose.
+    pub policy: Policy,
 }
 
 impl Reviewer {
@@ -127,97 +95,22 @@ impl Reviewer {
         }
     }
 
-    fn review(&self, demand: &Demand) -> Outcome {
-        let mode = demand.mode.as_deref().map_or(Ok(Mode::Enforce), str::parse);
-        let mut outcome = Outcome {
-            decision: Decision::Allow,
-            refusals: Vec::new(),
-            warnings: Vec::new(),
-        };
-        let mode = mode.unwrap_or_else(|error| {
-            outcome.warnings.push(format!(
-                "gpu-capgate: annotation {}: {error}; enforce applies",
-                demand::MODE_ANNOTATION
-            ));
-            Mode::Enforce
-        });
-        if mode == Mode::Off {
-            return outcome;
-        }
-        let fleet = self.fleet.load();
-        let selection = schedule::selection(&demand.placement);
-        let asking = |container: &&ContainerDemand| !container.gpus.is_empty();
-        for container in demand.containers.iter().filter(asking) {
-            let resource = container.gpus.keys().next();
-            let kind = resource.and_then(|resource| self.resources.kind(resource));
-            let placed = Placed {
-                classes: classes(demand, &fleet, kind.as_ref()),
-                selection: selection.clone(),
-            };
-            self.review_container(container, &placed, mode, &mut outcome);
-        }
-        outcome
-    }
-
-    fn review_container(
-        &self,
-        container: &ContainerDemand,
-        placed: &Placed<'_>,
-        mode: Mode,
-        outcome: &mut Outcome,
-    ) {
-        let candidates = self.candidates(container, &placed.classes);
-        let ruling = decide(&candidates);
-        let image: String = full_name(container.image.as_deref().unwrap_or_default())
-            .chars()
-            .take(IMAGE_LIMIT)
-            .collect();
-        let subject = Subject {
-            container: Some(&container.name),
-            thing: Thing::Image(&image),
-            place: Place::Nodes {
-                selection: &placed.selection,
-            },
-            skip: Skip::Offered,
-        };
-        let decision = in_mode(&ruling, mode);
-        match decision {
-            Decision::Deny => outcome.refusals.push(Refusal {
-                field: container.field.to_string(),
-                code: ruling
-                    .codes
-                    .first()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-                text: message::denial(&subject, &candidates, &ruling, self.knowledge()),
-            }),
-            Decision::Warn => {
-                outcome
-                    .warnings
-                    .push(message::warning(&subject, &candidates, &ruling));
+    fn review(&self, demand: &Demand) -> Answer {
+        let (mode, complaint) = mode(demand, &self.policy);
+        let mut answer = match mode {
+            Mode::Off => Answer::silence(),
+            Mode::Enforce | Mode::Warn | Mode::Audit => {
+                let fleet = self.fleet.load();
+                let assessor = Assessor {
+                    knowledge: self.knowledge(),
+                    policy: &self.policy,
+                };
+                let assessment = assessor.assess(demand, &fleet);
+                answer(&assessor, &assessment, &fleet, mode)
             }
-            Decision::Allow | Decision::Undecided => {}
-        }
-        outcome.decision = outcome.decision.max(decision);
-    }
-
-    /// What each class of nodes makes of a container.
-    fn candidates(&self, container: &ContainerDemand, classes: &[Class<'_>]) -> Vec<Candidate> {
-        let mut software = HashMap::new();
-        let mut judged = |host: &Host| {
-            let architecture = host.architecture.unwrap_or(CpuArchitecture::Amd64);
-            let software = software
-                .entry(architecture)
-                .or_insert_with(|| self.software(container, architecture));
-            (host.clone(), judge_with(self.catalog, software, host))
         };
-        classes
-            .iter()
-            .map(|class| Candidate {
-                nodes: class.nodes,
-                hosts: class.hosts.iter().copied().map(&mut judged).collect(),
-            })
-            .collect()
+        answer.warnings.extend(complaint);
+        answer
     }
 
     fn knowledge(&self) -> Knowledge<'_> {
@@ -226,93 +119,63 @@ impl Reviewer {
             repositories: &self.repositories,
         }
     }
+}
 
-    fn software(&self, container: &ContainerDemand, architecture: CpuArchitecture) -> Software {
-        if let Some(change) = &container.changed {
-            return Software::unknown(change.to_string());
+/// The mode that holds for a Pod, and what is wrong with the one that it chose.
+fn mode(demand: &Demand, policy: &Policy) -> (Mode, Option<String>) {
+    let chosen = match policy.pod_modes {
+        Permission::Allowed => demand.mode.as_deref(),
+        Permission::Ignored => None,
+    };
+    match chosen.map(str::parse) {
+        None => (policy.mode, None),
+        Some(Ok(mode)) => (mode, None),
+        Some(Err(error)) => {
+            let error: UnknownMode = error;
+            let complaint = message::complaint(&format!(
+                "annotation {}: {error}; {} applies",
+                demand::MODE_ANNOTATION,
+                policy.mode.word()
+            ));
+            (policy.mode, Some(complaint))
         }
-        let image = container.image.as_deref().unwrap_or_default();
-        let Ok(reference) = image.parse::<Reference>() else {
-            return Software::unknown("the image's name cannot be read");
-        };
-        match self.knowledge().named(&reference, architecture) {
-            Ok(named) => named.software,
-            Err(error) => Software::unknown(error.to_string()),
-        }
     }
 }
 
-/// The classes of nodes that a Pod could land on, in an order that is always the same.
-fn classes<'a>(
-    demand: &Demand,
-    fleet: &'a Fleet,
-    resource: Option<&ResourceKind>,
-) -> Vec<Class<'a>> {
-    schedule::possible(&demand.placement, fleet)
-        .classes
-        .into_iter()
-        .map(|class| Class {
-            hosts: class
-                .knowledge
-                .groups(resource)
-                .map(|group| &group.host)
-                .collect(),
-            nodes: class.nodes + class.pools.len(),
-        })
-        .collect()
-}
-
-/// What a decision becomes in a mode.
-fn in_mode(ruling: &Ruling, mode: Mode) -> Decision {
-    match (mode, ruling.decision) {
-        (Mode::Off | Mode::Audit, _) => Decision::Allow,
-        (Mode::Warn, Decision::Deny) => Decision::Warn,
-        (Mode::Enforce | Mode::Warn, decision) => decision,
-    }
-}
-
-/// The image with its registry and tag, as it is shown; one that is not understood is shown escaped.
-fn full_name(image: &str) -> String {
-    match image.parse::<Reference>() {
-        Ok(reference) => reference.to_string(),
-        Err(_) => image.escape_default().to_string(),
-    }
-}
-
-fn respond(
-    request: &AdmissionRequest<DynamicObject>,
-    outcome: Option<Outcome>,
-) -> AdmissionResponse {
+fn respond(request: &AdmissionRequest<DynamicObject>, answer: Option<Answer>) -> AdmissionResponse {
     let mut response = AdmissionResponse::from(request);
-    let Some(outcome) = outcome else {
+    let Some(answer) = answer else {
         return response;
     };
+    let codes: Vec<&str> = answer.codes.iter().map(|code| code.word()).collect();
     tracing::info!(
         uid = request.uid,
         namespace = request.namespace,
-        decision = %outcome.decision,
-        codes = ?outcome.refusals.iter().map(|refusal| refusal.code.as_str()).collect::<Vec<_>>(),
+        decision = %answer.decision,
+        ?codes,
         "reviewed"
     );
-    response
-        .audit_annotations
-        .insert("decision".to_owned(), outcome.decision.to_string());
-    if let Some(worst) = outcome.refusals.first() {
-        response.allowed = false;
-        response.result = forbidden(worst.text.clone(), &outcome.refusals);
+    let annotations = &mut response.audit_annotations;
+    annotations.insert("decision".to_owned(), answer.decision.to_string());
+    if !codes.is_empty() {
+        annotations.insert("codes".to_owned(), codes.join(","));
     }
-    let warnings: Vec<String> = outcome.warnings.into_iter().take(WARNING_COUNT).collect();
+    if answer.decision == Decision::Deny {
+        response.allowed = false;
+        response.result = forbidden(answer.text, &answer.causes);
+    }
+    let warnings: Vec<String> = answer.warnings.into_iter().take(WARNING_COUNT).collect();
     response.warnings = (!warnings.is_empty()).then_some(warnings);
     response
 }
 
-fn forbidden(message: String, refusals: &[Refusal]) -> Status {
-    let cause = |refusal: &Refusal| StatusCause {
-        reason: refusal.code.clone(),
-        message: refusal.text.lines().next().unwrap_or_default().to_owned(),
-        field: refusal.field.clone(),
+fn forbidden(message: String, causes: &[CauseLine]) -> Status {
+    let cause = |cause: &CauseLine| StatusCause {
+        reason: cause.code.map(|code| code.to_string()).unwrap_or_default(),
+        message: cause.line.clone(),
+        field: cause.field.to_string(),
     };
-    let causes = refusals.iter().map(cause).collect();
+    let causes = causes.iter().map(cause).collect();
     let empty = String::new;
     let details = StatusDetails {
         name: empty(),

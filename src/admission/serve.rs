@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::certificates::{self, Identity};
 use super::http;
+use super::policy::Policy;
 use super::review::Reviewer;
 use super::tls;
 use crate::cluster::fleet::Fleet;
@@ -109,6 +110,7 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
         kinds,
         catalog,
         repositories,
+        policy: Policy::default(),
     };
     let identity = settings.identity;
     let serving = async move {

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::placement::{OperatingSystem, Operator, Requirement, Term, Toleration};
+use super::pod_hints;
 use super::resource::GpuResources;
 use super::selector;
 use super::taint::Taint;
@@ -96,6 +97,13 @@ impl Fleet {
     #[must_use]
     pub fn has_pools(&self) -> bool {
         !self.pools.is_empty()
+    }
+
+    /// A RuntimeClass by which containers get GPUs, if there is one.
+    #[must_use]
+    pub fn gpu_runtime_class(&self) -> Option<&str> {
+        let mut names = self.runtime_classes.keys().map(String::as_str);
+        names.find(|name| pod_hints::is_gpu_runtime_class(name))
     }
 
     /// The names under which GPUs are asked for.

@@ -187,6 +187,17 @@ pub struct Toleration {
     pub effect: String,
 }
 
+impl Toleration {
+    /// One that tolerates every taint.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self {
+            operator: TolerationOperator::Exists,
+            ..Self::default()
+        }
+    }
+}
+
 /// How a toleration compares the value of a taint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum TolerationOperator {

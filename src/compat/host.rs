@@ -116,6 +116,8 @@ word_enum! {
         Legacy = "legacy",
         /// The container device interface, written or made just in time.
         Cdi = "cdi",
+        /// The default runtime gives none: a Pod has to name a RuntimeClass.
+        Absent = "none",
     }
 }
 

@@ -87,6 +87,29 @@ impl Requirements {
         })
     }
 
+    /// The same conditions with variables of a container, which go before those of its image.
+    ///
+    /// # Errors
+    /// If a value is longer than [`MAXIMUM_LENGTH`].
+    pub fn overlaid<'a>(
+        &self,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, RequirementTooLong> {
+        let mut lines: std::collections::BTreeMap<_, _> = self.lines.iter().cloned().collect();
+        let mut switch = self.switch;
+        for (name, value) in environment {
+            let one = Self::from_environment([(name, value)])?;
+            if name == DISABLE {
+                switch = one.switch;
+            }
+            lines.extend(one.lines.iter().cloned());
+        }
+        Ok(Self {
+            switch,
+            lines: lines.into_iter().collect(),
+        })
+    }
+
     /// The first line that the host does not satisfy for certain, or else the first that is not known to hold.
     #[must_use]
     pub fn evaluate<'a>(
@@ -161,6 +184,28 @@ mod tests {
         let requirements = Requirements::from_environment(environment).unwrap();
         assert_eq!(requirements.lines.len(), 1);
         assert_eq!(requirements.lines[0].1.to_string(), "cuda>=9.0");
+    }
+
+    #[test]
+    fn what_a_container_sets_goes_before_what_its_image_sets() {
+        let image = [
+            ("NVIDIA_REQUIRE_CUDA", "cuda>=12.4"),
+            ("NVIDIA_REQUIRE_X", "arch>=7.0"),
+        ];
+        let image = Requirements::from_environment(image).unwrap();
+        let pod = image
+            .overlaid([
+                ("NVIDIA_REQUIRE_CUDA", "cuda>=11.0"),
+                ("NVIDIA_VISIBLE_DEVICES", "all"),
+            ])
+            .unwrap();
+        let lines: Vec<String> = pod.lines.iter().map(|(_, line)| line.to_string()).collect();
+        assert_eq!(lines, ["cuda>=11.0", "arch>=7.0"]);
+        assert_eq!(pod.switch, Switch::On);
+        let off = image
+            .overlaid([("NVIDIA_DISABLE_REQUIRE", "true")])
+            .unwrap();
+        assert_eq!((off.switch, off.lines.len()), (Switch::Off, 2));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use gpu_capgate::admission::http::router;
+use gpu_capgate::admission::policy::Policy;
 use gpu_capgate::admission::review::Reviewer;
 use gpu_capgate::cluster::fleet::{NodeObject, Roster, Settings};
 use gpu_capgate::cluster::resource::GpuResources;
@@ -71,6 +72,7 @@ fn reviewer(nodes: impl IntoIterator<Item = Value>) -> Reviewer {
         kinds: Kinds::bundled().unwrap(),
         catalog,
         repositories: Repositories::bundled().unwrap(),
+        policy: Policy::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Thing;
 use super::alternative::{self, Alternative, Keep};
+use crate::admission::assess::Way;
 use crate::compat::verdict::DriverReach;
 use crate::compat::{Cause, DriverFloor, FactName, Finding, Host, Target, TorchVersion};
 use crate::image::evidence::Knowledge;
@@ -18,6 +19,7 @@ pub(super) struct Question<'a> {
     pub(super) host: &'a Host,
     pub(super) finding: &'a Finding,
     pub(super) torch: Option<&'a TorchVersion>,
+    pub(super) way: Option<&'a Way>,
     pub(super) knowledge: Knowledge<'a>,
 }
 
@@ -32,10 +34,14 @@ pub(super) fn of(question: &Question<'_>) -> String {
         },
         Cause::Arch { capability, .. }
         | Cause::ArchByToolkit { capability, .. }
-        | Cause::ArchByPublisher { capability, .. } => match better(question) {
-            Some(better) => format!("{better}, or another GPU"),
-            None => format!("use a build that has {}, or another GPU", capability.sm()),
-        },
+        | Cause::ArchByPublisher { capability, .. } => {
+            let build = || format!("use a build that has {}", capability.sm());
+            let better = better(question).unwrap_or_else(build);
+            match question.way {
+                Some(_) => better,
+                None => format!("{better}, or another GPU"),
+            }
+        }
         Cause::Jit { capability, .. } => {
             better(question).unwrap_or_else(|| format!("use a build that has {}", capability.sm()))
         }
@@ -58,6 +64,36 @@ pub(super) fn of(question: &Question<'_>) -> String {
         }),
         Cause::Compat { .. } => better(question)
             .unwrap_or_else(|| "remove the cuda-compat package from the image".to_owned()),
+    }
+}
+
+/// A fix with the way to nodes on which it runs, and the term that picks those; none if no way is known.
+pub(super) fn with_way(fix: String, way: Option<&Way>) -> (String, String) {
+    match way {
+        None => (fix, String::new()),
+        Some(Way::Within(found)) => (
+            format!("{fix}, or keep it off those nodes:"),
+            format!(
+                "nodeAffinity {}   ({})",
+                found.requirement,
+                such(found.nodes)
+            ),
+        ),
+        Some(Way::Elsewhere(found)) => (
+            format!("{fix}, or move the Pod:"),
+            format!(
+                "nodeAffinity {}   ({} in this cluster)",
+                found.requirement,
+                such(found.nodes)
+            ),
+        ),
+    }
+}
+
+fn such(nodes: usize) -> String {
+    match nodes {
+        1 => "1 such node".to_owned(),
+        nodes => format!("{nodes} such nodes"),
     }
 }
 
@@ -133,6 +169,7 @@ fn better(question: &Question<'_>) -> Option<String> {
         torch,
         knowledge,
         finding,
+        way: _,
     } = question;
     let found = alternative::find(*thing, *torch, host, keep(&finding.cause), *knowledge)?;
     let because = |target| because(&finding.cause, host, target);

@@ -14,6 +14,8 @@ const WARNING_LIMIT: usize = 250;
 const NAME_LIMIT: usize = 200;
 /// Width of the keys.
 const KEY_WIDTH: usize = 6;
+/// How far a second line is indented.
+const BELOW_INDENT: usize = 11;
 
 /// How much a line matters when not all of them fit; the order is from what goes first to what stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,17 +33,34 @@ pub(super) enum Weight {
 pub(super) struct Line {
     key: &'static str,
     value: String,
+    /// What stands below the value, if anything.
+    below: String,
     weight: Weight,
 }
 
 impl Line {
     pub(super) const fn new(key: &'static str, value: String, weight: Weight) -> Self {
-        Self { key, value, weight }
+        let below = String::new();
+        Self {
+            key,
+            value,
+            below,
+            weight,
+        }
     }
 
-    /// Bytes that it takes, its line feed and indent included.
+    /// The same with a second line.
+    pub(super) fn with(self, below: String) -> Self {
+        Self { below, ..self }
+    }
+
+    /// Bytes that it takes, its line feeds and indents included.
     fn length(&self) -> usize {
-        "\n  ".len() + KEY_WIDTH + 1 + self.value.len()
+        let below = match self.below.len() {
+            0 => 0,
+            length => 1 + BELOW_INDENT + length,
+        };
+        "\n  ".len() + KEY_WIDTH + 1 + self.value.len() + below
     }
 }
 
@@ -66,11 +85,17 @@ pub(super) fn warning(sentence: &str, code: Code) -> String {
     ) + &tail
 }
 
+/// A warning about how something is written: all in one line, without a code.
+pub(super) fn complaint(sentence: &str) -> String {
+    clipped(&format!("gpu-capgate: {}", plain(sentence)), WARNING_LIMIT)
+}
+
 /// The first line and as many of the others as fit: what matters least goes first, from the end.
 pub(super) fn text(headline: String, mut lines: Vec<Line>) -> String {
     lines.retain(|line| !line.value.is_empty());
     for line in &mut lines {
         line.value = plain(&line.value);
+        line.below = plain(&line.below);
     }
     let length = |lines: &[Line]| headline.len() + lines.iter().map(Line::length).sum::<usize>();
     while length(&lines) > DENIAL_LIMIT {
@@ -83,8 +108,14 @@ pub(super) fn text(headline: String, mut lines: Vec<Line>) -> String {
         lines.remove(index);
     }
     let mut text = headline;
-    for Line { key, value, .. } in &lines {
+    for Line {
+        key, value, below, ..
+    } in &lines
+    {
         let _ = write!(text, "\n  {key:<KEY_WIDTH$} {value}");
+        if !below.is_empty() {
+            let _ = write!(text, "\n{:BELOW_INDENT$}{below}", "");
+        }
     }
     text
 }

@@ -1,7 +1,8 @@
 //! Messages as a person would want them, written by hand; the engine fills in the findings.
 
 use super::*;
-use crate::admission::decision::{Decision, decide};
+use crate::admission::decision::{Decision, decide as decide_all};
+use crate::admission::policy::Policy;
 use crate::compat::{Catalog, CpuArchitecture, Evidence, Origin, Proof, judge};
 use crate::image::evidence::Override;
 use crate::image::repositories::Repositories;
@@ -11,6 +12,7 @@ const POD: Subject<'static> = Subject {
     thing: Thing::Image("docker.io/pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime"),
     place: Place::Nodes {
         selection: "nodeSelector pool=batch",
+        way: None,
     },
     skip: Skip::Offered,
 };
@@ -29,13 +31,21 @@ fn with_knowledge<T>(run: impl FnOnce(Knowledge<'_>) -> T) -> T {
     })
 }
 
+fn decide(candidates: &[Candidate<'_>]) -> Ruling {
+    decide_all(&[candidates], &Policy::default())
+}
+
+fn all<'a>(candidates: &'a [Candidate<'a>]) -> Vec<&'a Candidate<'a>> {
+    candidates.iter().collect()
+}
+
 /// What a subject is on hosts of which there are so many nodes.
-fn candidates(
+fn candidates<'a>(
     subject: &Subject<'_>,
-    hosts: &[(usize, Host)],
+    hosts: &'a [(usize, Host)],
     knowledge: Knowledge<'_>,
-) -> Vec<Candidate> {
-    let candidate = |(nodes, host): &(usize, Host)| {
+) -> Vec<Candidate<'a>> {
+    let candidate = |(nodes, host): &'a (usize, Host)| {
         let architecture = alternative::architecture(host);
         let software = match subject.thing {
             Thing::Image(name) => {
@@ -57,7 +67,11 @@ fn candidates(
         };
         Candidate {
             nodes: *nodes,
-            hosts: vec![(host.clone(), judge(&software, host))],
+            hosts: vec![Judged {
+                host,
+                judgement: judge(&software, host),
+            }],
+            ..Candidate::default()
         }
     };
     hosts.iter().map(candidate).collect()
@@ -68,14 +82,14 @@ fn refused(subject: &Subject<'_>, hosts: &[(usize, Host)]) -> String {
         let candidates = candidates(subject, hosts, knowledge);
         let ruling = decide(&candidates);
         assert_eq!(ruling.decision, Decision::Deny);
-        denial(subject, &candidates, &ruling, knowledge)
+        denial(subject, &all(&candidates), &ruling, knowledge)
     })
 }
 
 fn warned(subject: &Subject<'_>, hosts: &[(usize, Host)]) -> String {
     with_knowledge(|knowledge| {
         let candidates = candidates(subject, hosts, knowledge);
-        warning(subject, &candidates, &decide(&candidates))
+        warning(subject, &all(&candidates), &decide(&candidates), "")
     })
 }
 
@@ -145,8 +159,9 @@ fn a_tag_that_should_not_exist_is_told_with_the_one_that_was_meant() {
         .parse()
         .unwrap();
     let text = with_knowledge(|knowledge| {
-        let candidates = candidates(&subject, &[(1, host("Tesla T4", "580"))], knowledge);
-        unchecked(&subject, &candidates, Some(&meant))
+        let hosts = [(1, host("Tesla T4", "580"))];
+        let candidates = candidates(&subject, &hosts, knowledge);
+        unchecked(&subject, &all(&candidates), Some(&meant))
     });
     assert_eq!(
         text,
@@ -169,8 +184,8 @@ fn libraries_that_do_not_apply_are_told_with_the_flavour_without_them() {
         let ruling = decide(&candidates);
         assert_eq!(ruling.decision, Decision::Warn);
         (
-            denial(&subject, &candidates, &ruling, knowledge),
-            warning(&subject, &candidates, &ruling),
+            denial(&subject, &all(&candidates), &ruling, knowledge),
+            warning(&subject, &all(&candidates), &ruling, ""),
         )
     });
     assert_eq!(
@@ -287,9 +302,10 @@ fn warnings_are_one_line() {
 fn what_is_not_known_is_told_with_a_way_to_tell_it() {
     let subject = named(Thing::Image("docker.io/acme/train:latest"));
     let text = with_knowledge(|knowledge| {
-        let candidates = candidates(&subject, &[(1, host("NVIDIA L40S", "580"))], knowledge);
+        let hosts = [(1, host("NVIDIA L40S", "580"))];
+        let candidates = candidates(&subject, &hosts, knowledge);
         assert_eq!(decide(&candidates).decision, Decision::Undecided);
-        unchecked(&subject, &candidates, None)
+        unchecked(&subject, &all(&candidates), None)
     });
     assert_eq!(
         text,
@@ -312,6 +328,7 @@ fn no_message_is_longer_than_an_event_takes() {
         thing: Thing::Image(&name),
         place: Place::Nodes {
             selection: "nodeSelector a-long-key.example.com/pool=a-long-value,another-key.example.com/pool=another-value",
+            way: None,
         },
         skip: Skip::Offered,
     };

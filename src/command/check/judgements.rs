@@ -2,17 +2,18 @@
 
 use super::hosts::{self, AskedHost, HostError};
 use super::report::{self, CheckResult, Document, Report};
-use crate::admission::decision::{Candidate, Decision, Ruling, decide};
+use crate::admission::assess::for_gpus;
+use crate::admission::contents::Contents;
+use crate::admission::decision::{Candidate, Decision, Judged as JudgedHost, Ruling, decide};
 use crate::admission::message::{self, Place, Skip, Subject, Thing};
+use crate::admission::policy::Policy;
 use crate::cli::{CheckArguments, OnUnknown};
 use crate::compat::rules::{LeastDriver, least_driver};
-use crate::compat::verdict::LibraryNeed;
 use crate::compat::{
-    Cause, Code, CpuArchitecture, Evidence, Judgement, Origin, Proof, Software, Verdict, judge_with,
+    Code, CpuArchitecture, Evidence, Judgement, Origin, Proof, Verdict, judge_with,
 };
 use crate::image::alias::AliasError;
-use crate::image::evidence::{Conflict, Knowledge, Named, Override};
-use crate::image::reference::Reference;
+use crate::image::evidence::{Knowledge, Override};
 
 /// Why something cannot be judged as asked.
 #[derive(Debug, thiserror::Error)]
@@ -31,19 +32,10 @@ pub enum JudgementError {
     },
 }
 
-/// The software on one CPU architecture, and what its name told.
-pub(super) struct AskedSoftware {
-    pub(super) software: Software,
-    pub(super) conflicts: Vec<Conflict>,
-    pub(super) suggestion: Option<Reference>,
-    /// The image that was judged, where an alias led to another.
-    pub(super) image: Option<Reference>,
-}
-
 /// One host with all that was found there.
 pub(super) struct Judged {
     pub(super) asked: AskedHost,
-    pub(super) software: AskedSoftware,
+    pub(super) software: Contents,
     pub(super) judgement: Judgement,
     pub(super) least: LeastDriver,
 }
@@ -61,8 +53,9 @@ pub fn report(
         .into_iter()
         .map(|asked| judged(asked, arguments, knowledge))
         .collect::<Result<Vec<Judged>, _>>()?;
-    let candidates: Vec<Candidate> = judged.iter().map(candidate).collect();
-    let ruling = strict(decide(&candidates), &candidates, arguments);
+    let candidates: Vec<Candidate<'_>> = judged.iter().map(candidate).collect();
+    let ruling = decide(&[&candidates], &Policy::default());
+    let ruling = strict(ruling, &candidates, arguments);
     let names = Names::of(arguments);
     let results: Vec<CheckResult> = judged
         .iter()
@@ -81,19 +74,8 @@ fn judged(
 ) -> Result<Judged, JudgementError> {
     let architecture = asked.host.architecture.unwrap_or(CpuArchitecture::Amd64);
     let software = software(arguments, architecture, knowledge)?;
-    let mut judgement = judge_with(knowledge.catalog, &software.software, &asked.host);
-    if arguments.count.get() == 1 {
-        // One GPU talks to no other.
-        judgement.findings.retain(|finding| {
-            !matches!(
-                finding.cause,
-                Cause::Library {
-                    need: LibraryNeed::SeveralGpus,
-                    ..
-                }
-            )
-        });
-    }
+    let judgement = judge_with(knowledge.catalog, &software.software, &asked.host);
+    let judgement = for_gpus(judgement, arguments.count.get().into());
     let least = asked
         .host
         .capability
@@ -113,60 +95,44 @@ fn software(
     arguments: &CheckArguments,
     architecture: CpuArchitecture,
     knowledge: Knowledge<'_>,
-) -> Result<AskedSoftware, JudgementError> {
-    let mut asked = match (&arguments.image, &arguments.torch) {
+) -> Result<Contents, JudgementError> {
+    let contents = match (&arguments.image, &arguments.torch) {
         (Some(image), _) => {
             let named = knowledge.named(image, architecture);
             let named = named.map_err(|source| JudgementError::Alias {
                 image: image.to_string(),
                 source: Box::new(source),
             })?;
-            of_image(named, image)
+            Contents::of_image(named, image)
         }
         (None, Some(torch)) => {
             // Whoever names a package by its label says which build it is.
             let label = Evidence::new(Origin::Declared, Proof::Doc, format!("--torch {torch}"));
-            of(knowledge.catalog.pip_software(torch, architecture, &label))
+            Contents::of_software(knowledge.catalog.pip_software(torch, architecture, &label))
         }
-        (None, None) => of(Software::unknown("--requires does not tell this")),
+        (None, None) => Contents::unknown("--requires does not tell this"),
     };
-    if let Some(requires) = &arguments.requires {
-        let (software, conflicts) = knowledge.declared(asked.software, requires, Override::Refused);
-        asked.software = software;
-        asked.conflicts.extend(conflicts);
-    }
-    Ok(asked)
-}
-
-fn of(software: Software) -> AskedSoftware {
-    AskedSoftware {
-        software,
-        conflicts: Vec::new(),
-        suggestion: None,
-        image: None,
-    }
-}
-
-fn of_image(named: Named, asked: &Reference) -> AskedSoftware {
-    AskedSoftware {
-        software: named.software,
-        conflicts: named.conflicts,
-        suggestion: named.suggestion,
-        image: Some(named.image).filter(|image| image != asked),
-    }
+    Ok(match &arguments.requires {
+        Some(requires) => contents.declared(requires, Override::Refused, knowledge),
+        None => contents,
+    })
 }
 
 /// One GPU name is one class of nodes.
-fn candidate(judged: &Judged) -> Candidate {
+fn candidate(judged: &Judged) -> Candidate<'_> {
     Candidate {
         nodes: 1,
-        hosts: vec![(judged.asked.host.clone(), judged.judgement.clone())],
+        hosts: vec![JudgedHost {
+            host: &judged.asked.host,
+            judgement: judged.judgement.clone(),
+        }],
+        ..Candidate::default()
     }
 }
 
 /// Strictly, one GPU on which it fails is enough, whatever the evidence.
-fn strict(ruling: Ruling, candidates: &[Candidate], arguments: &CheckArguments) -> Ruling {
-    let fails = |candidate: &Candidate| candidate.verdict() == Verdict::Fails;
+fn strict(ruling: Ruling, candidates: &[Candidate<'_>], arguments: &CheckArguments) -> Ruling {
+    let fails = |candidate: &Candidate<'_>| candidate.verdict() == Verdict::Fails;
     if arguments.strict && candidates.iter().any(fails) {
         return Ruling {
             decision: Decision::Deny,
@@ -220,7 +186,7 @@ impl Names {
 
 fn result(
     judged: &Judged,
-    candidate: &Candidate,
+    candidate: &Candidate<'_>,
     names: &Names,
     knowledge: Knowledge<'_>,
 ) -> CheckResult {
@@ -231,8 +197,8 @@ fn result(
         .value()
         .map(ToString::to_string);
     let subject = names.subject(torch.as_deref());
-    let candidates = std::slice::from_ref(candidate);
-    let ruling = decide(candidates);
+    let candidates = &[candidate];
+    let ruling = decide(&[std::slice::from_ref(candidate)], &Policy::default());
     let explanation = match judged.judgement.verdict {
         Verdict::Unknown => {
             message::unchecked(&subject, candidates, judged.software.suggestion.as_ref())
@@ -242,7 +208,7 @@ fn result(
         }
     };
     let message = match ruling.decision {
-        Decision::Warn => message::warning(&subject, candidates, &ruling),
+        Decision::Warn => message::warning(&subject, candidates, &ruling, ""),
         Decision::Allow | Decision::Undecided | Decision::Deny => explanation.clone(),
     };
     report::result(

@@ -66,7 +66,9 @@ fn not_met(case: &Case<'_>, line: &Line, problem: RequireProblem, report: &mut R
         .any(|fact| force(&fact.evidence, Ground::Contents) == Force::MayWarn);
     let (verdict, force) = match case.host.runtime {
         Some(RuntimeMode::Legacy) if !weak => (Verdict::Fails, Force::MayDeny),
-        Some(RuntimeMode::Legacy | RuntimeMode::Cdi) | None => (Verdict::Runs, Force::MayWarn),
+        Some(RuntimeMode::Legacy | RuntimeMode::Cdi | RuntimeMode::Absent) | None => {
+            (Verdict::Runs, Force::MayWarn)
+        }
     };
     let found = Cause::Require {
         variable: variable.clone(),
@@ -102,7 +104,7 @@ fn check_open(host: &Host, line: &Line, report: &mut Report) {
                 format!("whether the host satisfies {} is not known", line.0),
             );
         }
-        Some(RuntimeMode::Cdi) | None => {}
+        Some(RuntimeMode::Cdi | RuntimeMode::Absent) | None => {}
     }
 }
 
