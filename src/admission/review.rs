@@ -1,37 +1,27 @@
-//! One review: gathers what the Pod asks for, which nodes it could get and what its images hold, then decides.
+//! One review: reads what an object asks for, judges each of its Pods on the fleet, and writes the answer.
 
-use kube::core::DynamicObject;
-use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
-use kube::core::response::{Status, StatusCause, StatusDetails, StatusSummary};
+mod envelope;
+
+use serde_json::Value;
 
 use super::answer::{Answer, CauseLine, answer};
 use super::assess::Assessor;
 use super::decision::Decision;
 use super::message;
 use super::policy::{Mode, Permission, Policy, UnknownMode};
-use crate::cluster::demand::{self, Demand, Origin, Reading};
+use crate::cluster::demand::{self, Demand, Origin, Reading, Workload};
+use crate::cluster::fleet::Fleet;
 use crate::cluster::resource::GpuResources;
 use crate::cluster::watch::SharedFleet;
 use crate::cluster::workload::Kinds;
-use crate::compat::Catalog;
+use crate::compat::{Catalog, Code};
 use crate::image::evidence::Knowledge;
 use crate::image::repositories::Repositories;
+pub use envelope::{BadReview, Reply};
+use envelope::{Operation, Request, Response, Status, StatusCause};
 
 /// Most warnings that one review sends.
 const WARNING_COUNT: usize = 10;
-/// A body that is no review. The API server shows the text to the user.
-#[derive(Debug, thiserror::Error)]
-pub enum BadReview {
-    /// Not JSON, or not of the shape of an AdmissionReview.
-    #[error("the body is no AdmissionReview: {0}")]
-    Malformed(#[from] serde_json::Error),
-    /// A review of another version.
-    #[error("apiVersion and kind must be admission.k8s.io/v1 AdmissionReview")]
-    WrongKind,
-    /// A review without a request.
-    #[error("the AdmissionReview has no request")]
-    NoRequest,
-}
 
 /// Answers reviews.
 pub struct Reviewer {
@@ -54,59 +44,75 @@ impl Reviewer {
     ///
     /// # Errors
     /// The body is no review at all. An object that is not understood is admitted.
-    pub fn answer(&self, body: &[u8]) -> Result<AdmissionReview<DynamicObject>, BadReview> {
-        let review: AdmissionReview<DynamicObject> = serde_json::from_slice(body)?;
-        if review.types.api_version != "admission.k8s.io/v1"
-            || review.types.kind != "AdmissionReview"
-        {
-            return Err(BadReview::WrongKind);
+    pub fn answer(&self, body: &[u8]) -> Result<Reply, BadReview> {
+        let request = Request::read(body)?;
+        let mut response = Response::admitted(&request.uid);
+        if let Some(workload) = self.workload(&request) {
+            let answer = self.review(&workload);
+            log(&request, &workload, &answer);
+            fill(&mut response, answer);
         }
-        let request: AdmissionRequest<DynamicObject> =
-            review.try_into().map_err(|_| BadReview::NoRequest)?;
-        let outcome = self.demand(&request).map(|demand| self.review(&demand));
-        Ok(respond(&request, outcome).into_review())
+        Ok(response.into_reply())
     }
 
-    /// The demand to judge; `None` for what is none of our business.
-    fn demand(&self, request: &AdmissionRequest<DynamicObject>) -> Option<Demand> {
-        let creates = matches!(request.operation, Operation::Create | Operation::Update);
-        if !creates || request.sub_resource.is_some() || request.kind.kind != "Pod" {
+    /// The workload to judge; `None` for what is none of our business.
+    fn workload(&self, request: &Request<'_>) -> Option<Workload> {
+        let subresource = request.sub_resource.as_deref().unwrap_or_default();
+        match request.operation {
+            Operation::Create | Operation::Update if subresource.is_empty() => {}
+            Operation::Create | Operation::Update | Operation::Delete | Operation::Connect => {
+                return None;
+            }
+        }
+        let now = self.read(request.object.as_ref()?)?;
+        if now.groups.is_empty() {
             return None;
         }
-        let now = self.demand_of(request.object.as_ref())?;
-        // An update that changes nothing that we judge must not break a Pod that is there.
-        let before = self.demand_of(request.old_object.as_ref());
-        (before.as_ref() != Some(&now)).then_some(now)
+        // An update that changes nothing that we judge must not break what is there.
+        let before = request.old_object.as_ref().and_then(|old| self.read(old));
+        let same = before.is_some_and(|before| before.asks_the_same(&now));
+        (!same).then_some(now)
     }
 
-    fn demand_of(&self, object: Option<&DynamicObject>) -> Option<Demand> {
-        let object = serde_json::to_value(object?).ok()?;
+    fn read(&self, object: &Value) -> Option<Workload> {
+        if object.is_null() {
+            return None;
+        }
         let reader = demand::Reader {
             kinds: &self.kinds,
             resources: &self.resources,
             origin: Origin::Review,
         };
-        let reading = reader.read(&object).inspect_err(
-            |error| tracing::warn!(%error, "a Pod that is not understood is admitted"),
+        let reading = reader.read(object).inspect_err(
+            |error| tracing::warn!(%error, "an object that is not understood is admitted"),
         );
         match reading.ok()? {
-            Reading::Workload(workload) => Some(workload.groups.into_iter().next()?.demand),
+            Reading::Workload(workload) => Some(workload),
             Reading::Skipped(_) => None,
         }
     }
 
-    fn review(&self, demand: &Demand) -> Answer {
+    /// The answers on all Pods that the object makes, as one: that on the worst.
+    fn review(&self, workload: &Workload) -> Answer {
+        let fleet = self.fleet.load();
+        let groups = workload.groups.iter();
+        groups
+            .map(|group| self.judge(&group.demand, &fleet))
+            .reduce(worse)
+            .unwrap_or_else(Answer::silence)
+    }
+
+    fn judge(&self, demand: &Demand, fleet: &Fleet) -> Answer {
         let (mode, complaint) = mode(demand, &self.policy);
         let mut answer = match mode {
             Mode::Off => Answer::silence(),
             Mode::Enforce | Mode::Warn | Mode::Audit => {
-                let fleet = self.fleet.load();
                 let assessor = Assessor {
                     knowledge: self.knowledge(),
                     policy: &self.policy,
                 };
-                let assessment = assessor.assess(demand, &fleet);
-                answer(&assessor, &assessment, &fleet, mode)
+                let assessment = assessor.assess(demand, fleet);
+                answer(&assessor, &assessment, fleet, mode)
             }
         };
         answer.warnings.extend(complaint);
@@ -119,6 +125,29 @@ impl Reviewer {
             repositories: &self.repositories,
         }
     }
+}
+
+/// The worse of two answers with the warnings and codes of both; of two refusals the text of the worse cause.
+fn worse(one: Answer, other: Answer) -> Answer {
+    let rank = |answer: &Answer| {
+        let code = answer.codes.first().copied().unwrap_or(Code::Unchecked);
+        (answer.decision, std::cmp::Reverse(code))
+    };
+    let (mut worse, mut better) = if rank(&other) > rank(&one) {
+        (other, one)
+    } else {
+        (one, other)
+    };
+    worse.causes.append(&mut better.causes);
+    for warning in better.warnings {
+        if !worse.warnings.contains(&warning) {
+            worse.warnings.push(warning);
+        }
+    }
+    worse.codes.append(&mut better.codes);
+    worse.codes.sort_unstable();
+    worse.codes.dedup();
+    worse
 }
 
 /// The mode that holds for a Pod, and what is wrong with the one that it chose.
@@ -142,55 +171,40 @@ fn mode(demand: &Demand, policy: &Policy) -> (Mode, Option<String>) {
     }
 }
 
-fn respond(request: &AdmissionRequest<DynamicObject>, answer: Option<Answer>) -> AdmissionResponse {
-    let mut response = AdmissionResponse::from(request);
-    let Some(answer) = answer else {
-        return response;
-    };
-    let codes: Vec<&str> = answer.codes.iter().map(|code| code.word()).collect();
+fn log(request: &Request<'_>, workload: &Workload, answer: &Answer) {
     tracing::info!(
-        uid = request.uid,
-        namespace = request.namespace,
+        uid = %request.uid,
+        namespace = request.namespace.as_deref(),
+        kind = workload.kind.kind,
         decision = %answer.decision,
-        ?codes,
+        codes = words(&answer.codes),
         "reviewed"
     );
-    let annotations = &mut response.audit_annotations;
-    annotations.insert("decision".to_owned(), answer.decision.to_string());
-    if !codes.is_empty() {
-        annotations.insert("codes".to_owned(), codes.join(","));
-    }
-    if answer.decision == Decision::Deny {
-        response.allowed = false;
-        response.result = forbidden(answer.text, &answer.causes);
-    }
-    let warnings: Vec<String> = answer.warnings.into_iter().take(WARNING_COUNT).collect();
-    response.warnings = (!warnings.is_empty()).then_some(warnings);
-    response
 }
 
-fn forbidden(message: String, causes: &[CauseLine]) -> Status {
-    let cause = |cause: &CauseLine| StatusCause {
+fn words(codes: &[Code]) -> String {
+    let words: Vec<&str> = codes.iter().map(|code| code.word()).collect();
+    words.join(",")
+}
+
+fn fill(response: &mut Response, answer: Answer) {
+    let annotations = &mut response.audit_annotations;
+    annotations.insert("decision", answer.decision.to_string());
+    if !answer.codes.is_empty() {
+        annotations.insert("codes", words(&answer.codes));
+    }
+    if answer.decision == Decision::Deny {
+        let causes = answer.causes.into_iter().map(status_cause).collect();
+        response.allowed = false;
+        response.status = Some(Status::forbidden(answer.text, causes));
+    }
+    response.warnings = answer.warnings.into_iter().take(WARNING_COUNT).collect();
+}
+
+fn status_cause(cause: CauseLine) -> StatusCause {
+    StatusCause {
         reason: cause.code.map(|code| code.to_string()).unwrap_or_default(),
-        message: cause.line.clone(),
+        message: cause.line,
         field: cause.field.to_string(),
-    };
-    let causes = causes.iter().map(cause).collect();
-    let empty = String::new;
-    let details = StatusDetails {
-        name: empty(),
-        group: empty(),
-        kind: empty(),
-        uid: empty(),
-        causes,
-        retry_after_seconds: 0,
-    };
-    Status {
-        status: Some(StatusSummary::Failure),
-        code: 403,
-        message,
-        reason: "Forbidden".to_owned(),
-        details: Some(details),
-        ..Status::default()
     }
 }

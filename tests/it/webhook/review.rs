@@ -137,11 +137,64 @@ async fn a_mirror_pod_passes() {
 }
 
 #[tokio::test]
-async fn another_kind_passes() {
-    let mut review =
-        creation(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}}));
-    review["request"]["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+async fn a_kind_that_makes_no_pods_passes() {
+    let review = creation(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}));
     admitted(&answer(&webhook([p100()]), &review).await);
+}
+
+/// A workload with the template of a Pod.
+fn workload(api_version: &str, kind: &str, image: &str) -> Value {
+    let pod = pod(image);
+    json!({
+        "apiVersion": api_version, "kind": kind, "metadata": {"name": "train", "namespace": "ml"},
+        "spec": {"template": {"metadata": {"annotations": {}}, "spec": pod["spec"]}},
+    })
+}
+
+#[tokio::test]
+async fn what_makes_pods_is_refused_with_the_place_of_the_image() {
+    for (api_version, kind) in [
+        ("apps/v1", "Deployment"),
+        ("apps/v1", "ReplicaSet"),
+        ("apps/v1", "StatefulSet"),
+        ("apps/v1", "DaemonSet"),
+        ("batch/v1", "Job"),
+        ("v1", "ReplicationController"),
+    ] {
+        let review = creation(&workload(api_version, kind, WITHOUT_SM_60));
+        let response = answer(&webhook([p100()]), &review).await;
+        assert!(refused(&response).contains("[GPU-ARCH]"), "{kind}");
+        let field = &response["status"]["details"]["causes"][0]["field"];
+        assert_eq!(field, "spec.template.spec.containers[0].image", "{kind}");
+        admitted(
+            &answer(
+                &webhook([p100()]),
+                &creation(&workload(api_version, kind, WITH_SM_60)),
+            )
+            .await,
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_suspended_job_only_warns() {
+    let mut job = workload("batch/v1", "Job", WITHOUT_SM_60);
+    job["spec"]["suspend"] = json!(true);
+    let response = answer(&webhook([p100()]), &creation(&job)).await;
+    assert_eq!(response["allowed"], true);
+    let warning = response["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("its Pods are checked when they are made [GPU-ARCH]"),
+        "{warning}"
+    );
+}
+
+#[tokio::test]
+async fn scaling_a_deployment_that_would_be_refused_passes() {
+    let old = workload("apps/v1", "Deployment", WITHOUT_SM_60);
+    let mut new = old.clone();
+    new["spec"]["replicas"] = json!(5);
+    admitted(&answer(&webhook([p100()]), &update(&old, &new)).await);
 }
 
 #[tokio::test]
@@ -276,10 +329,16 @@ async fn an_object_that_is_no_object_is_admitted() {
 }
 
 #[tokio::test]
-async fn an_object_whose_metadata_are_not_understood_is_admitted() {
-    let mut pod = pod(WITHOUT_SM_60);
-    pod["metadata"] = json!({"annotations": ["a"], "labels": 1});
-    admitted(&answer(&webhook([p100()]), &creation(&pod)).await);
+async fn an_object_whose_specification_is_not_understood_is_admitted() {
+    for (field, wrong) in [
+        ("containers", json!("train")),
+        ("nodeSelector", json!(["a"])),
+        ("tolerations", json!(1)),
+    ] {
+        let mut pod = pod(WITHOUT_SM_60);
+        pod["spec"][field] = wrong;
+        admitted(&answer(&webhook([p100()]), &creation(&pod)).await);
+    }
 }
 
 #[tokio::test]
