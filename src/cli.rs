@@ -3,7 +3,9 @@
 mod catalog;
 mod check;
 mod explain;
+mod nodes;
 mod shell;
+mod source;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,7 +21,9 @@ use crate::telemetry::LogFormat;
 pub use catalog::{CatalogArguments, CatalogKind, CatalogOutput};
 pub use check::{CheckArguments, CheckOutput, GpuName, GpuNameError, OnUnknown};
 pub use explain::ExplainArguments;
+pub use nodes::{NodesArguments, NodesOutput};
 pub use shell::{CompletionArguments, ManArguments, VersionArguments, VersionOutput};
+pub use source::SourceArguments;
 
 /// Tells a Kubernetes cluster what its GPUs can run, and refuses Pods whose image cannot run on them.
 #[derive(Debug, Parser)]
@@ -39,6 +43,8 @@ pub enum Command {
     Webhook(WebhookArguments),
     /// Tell whether an image or a torch build runs on a GPU.
     Check(CheckArguments),
+    /// Show which GPUs a cluster has, and what is known of them.
+    Nodes(NodesArguments),
     /// Tell what a code means, and what to do about it.
     Explain(ExplainArguments),
     /// Show what is known of torch builds, CUDA toolkits, drivers, GPUs and images.

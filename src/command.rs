@@ -5,8 +5,11 @@
 pub mod catalog;
 pub mod check;
 pub mod explain;
+mod markdown;
+pub mod nodes;
 mod overlay;
 pub mod shell;
+pub mod source;
 mod table;
 
 /// Exit status for a command line or a file that cannot be used; clap takes the same.

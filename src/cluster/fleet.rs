@@ -8,13 +8,15 @@ mod bits;
 mod build;
 mod index;
 mod knowledge;
+mod listing;
 mod object;
 mod offer;
 mod pool;
 mod roster;
 mod table;
+mod tally;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::placement::{OperatingSystem, Operator, Requirement, Term, Toleration};
@@ -22,7 +24,10 @@ use super::pod_hints;
 use super::resource::GpuResources;
 use super::selector;
 use super::taint::Taint;
-pub use knowledge::{DeviceClassObject, Doubt, GfdTrust, Group, Knowledge, Serves, SliceObject};
+pub use knowledge::{
+    DeviceClassObject, Doubt, GfdTrust, Group, Knowledge, Origin, Serves, SliceObject,
+};
+pub use listing::{Listing, ListingError, MAX_SOURCE_BYTES, ObjectProblem};
 pub use object::{Amount, NodeObject, UnreadableNode};
 pub use pool::{DeclaredPool, DeclaredTaint, Pool, UnreadablePool};
 pub use roster::{Change, Roster, Settings};
@@ -42,6 +47,8 @@ pub struct Fleet {
     by_name: Vec<u32>,
     cells: Vec<Cell>,
     classes: Vec<Knowledge>,
+    /// By class.
+    origins: Vec<BTreeSet<Origin>>,
     offers: Vec<Offer>,
     taints: Vec<Box<[Taint]>>,
     pools: Vec<FleetPool>,

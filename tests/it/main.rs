@@ -14,6 +14,7 @@ mod check;
 mod cluster;
 mod layering;
 mod manifest;
+mod nodes;
 mod scheduler;
 mod support;
 mod webhook;

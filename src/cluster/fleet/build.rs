@@ -2,12 +2,12 @@
 //!
 //! Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
 use super::index::LabelIndex;
-use super::knowledge::{Doubt, Knowledge, Listed, SliceFinding};
+use super::knowledge::{Doubt, Knowledge, Listed, Origin, SliceFinding};
 use super::offer::{Offer, Registered};
 use super::roster::{Record, Roster, Traits};
 use super::{Cell, ClassId, Fleet, FleetPool};
@@ -59,17 +59,18 @@ pub(super) fn fleet(roster: &mut Roster<'_>) -> Fleet {
         .collect();
     let (classes, order) = sorted(parts.classes.into_values());
     let class = |number: u32| ClassId(order.get(number as usize).copied().unwrap_or_default());
-    for (cell, _, _) in &mut placed {
-        cell.class = class(cell.class.0);
+    for node in &mut placed {
+        node.cell.class = class(node.cell.class.0);
     }
-    placed.sort_by(|one, other| (one.0.kind(), one.1).cmp(&(other.0.kind(), other.1)));
-    let names: Vec<Arc<str>> = placed.iter().map(|(_, name, _)| Arc::clone(name)).collect();
-    let labels = placed.iter().map(|(_, _, record)| &*record.labels);
+    placed.sort_by(|one, other| (one.cell.kind(), one.name).cmp(&(other.cell.kind(), other.name)));
+    let names: Vec<Arc<str>> = placed.iter().map(|node| Arc::clone(node.name)).collect();
+    let labels = placed.iter().map(|node| &*node.record.labels);
     Fleet {
+        origins: origins(&placed, classes.len()),
         index: LabelIndex::build(Arc::clone(&roster.table), labels),
         by_name: by_name(&names),
         names,
-        cells: cells(placed.iter().map(|(cell, _, _)| *cell)),
+        cells: cells(placed.iter().map(|node| node.cell)),
         classes,
         offers: parts.offers.into_values(),
         taints: parts.taints.into_values(),
@@ -89,25 +90,49 @@ pub(super) fn fleet(roster: &mut Roster<'_>) -> Fleet {
     }
 }
 
+/// A node that has GPUs.
+struct Placed<'a> {
+    cell: Cell,
+    origin: Origin,
+    name: &'a Arc<str>,
+    record: &'a Record,
+}
+
+/// Where what is known of each class was read, by the class's number.
+fn origins(placed: &[Placed<'_>], classes: usize) -> Vec<BTreeSet<Origin>> {
+    let mut origins = vec![BTreeSet::new(); classes];
+    for node in placed {
+        if let Some(of_class) = origins.get_mut(node.cell.class.0 as usize) {
+            of_class.insert(node.origin);
+        }
+    }
+    origins
+}
+
 /// The cell of each node that has GPUs. Nodes that share all traits share the work.
 fn place<'a>(
     roster: &'a Roster<'_>,
     sliced: &HashMap<String, SliceFinding>,
     parts: &mut Parts,
-) -> Vec<(Cell, &'a Arc<str>, &'a Record)> {
-    let mut seen: HashMap<*const Traits, Option<Cell>> = HashMap::new();
+) -> Vec<Placed<'a>> {
+    let mut seen: HashMap<*const Traits, Option<(Cell, Origin)>> = HashMap::new();
     let mut placed = Vec::with_capacity(roster.nodes.len());
     for (name, record) in &roster.nodes {
         let slice = sliced.get(&**name);
         let away = roster.away.contains(&**name);
-        let cell = if slice.is_some() || away {
+        let found = if slice.is_some() || away {
             cell(&record.traits, slice, standing(away), roster, parts)
         } else {
             *seen
                 .entry(Arc::as_ptr(&record.traits))
                 .or_insert_with(|| cell(&record.traits, None, Agent::Ready, roster, parts))
         };
-        placed.extend(cell.map(|cell| (cell, name, record)));
+        placed.extend(found.map(|(cell, origin)| Placed {
+            cell,
+            origin,
+            name,
+            record,
+        }));
     }
     placed
 }
@@ -122,14 +147,14 @@ const fn standing(away: bool) -> Agent {
     if away { Agent::Away } else { Agent::Ready }
 }
 
-/// The cell of a node; `None` if it has no GPUs.
+/// The cell of a node, and where that was read; `None` if it has no GPUs.
 fn cell(
     traits: &Traits,
     slice: Option<&SliceFinding>,
     agent: Agent,
     roster: &Roster<'_>,
     parts: &mut Parts,
-) -> Option<Cell> {
+) -> Option<(Cell, Origin)> {
     let gpus = traits
         .amounts
         .iter()
@@ -139,7 +164,7 @@ fn cell(
     } else {
         Registered::No
     };
-    let (knowledge, listed) = resolve(traits, slice, agent, registered)?;
+    let (origin, knowledge, listed) = resolve(traits, slice, agent, registered)?;
     let offer = Offer {
         amounts: traits.amounts.clone(),
         listed,
@@ -147,14 +172,15 @@ fn cell(
         sliced_migs: slice.map_or(0, |slice| slice.migs),
         registered,
     };
-    Some(Cell {
+    let cell = Cell {
         start: 0,
         end: 0,
         class: ClassId(parts.classes.number(knowledge)),
         offer: parts.offers.number(offer),
         taints: parts.taints.number(traits.taints.clone()),
         os: traits.os,
-    })
+    };
+    Some((cell, origin))
 }
 
 /// What is known of a node by the source that goes before the others; `None` if it has no GPUs.
@@ -163,23 +189,29 @@ fn resolve(
     slice: Option<&SliceFinding>,
     agent: Agent,
     registered: Registered,
-) -> Option<(Knowledge, Listed)> {
+) -> Option<(Origin, Knowledge, Listed)> {
     let Some(first) = &traits.reading.first else {
         let last = traits.reading.last.as_ref();
         let listed = last.map(|finding| finding.listed).unwrap_or_default();
         if let Some(slice) = slice {
-            return Some((slice.on(traits.architecture), listed));
+            let knowledge = slice.on(traits.architecture);
+            return Some((Origin::ResourceSlices, knowledge, listed));
         }
-        let said = last.map(|finding| (finding.knowledge.clone(), listed));
-        let offered = (registered == Registered::Yes)
-            .then_some((Knowledge::Unknown(Doubt::Unlabelled), Listed::Nothing));
+        let said = last.map(|finding| (Origin::Cloud, finding.knowledge.clone(), listed));
+        let unlabelled = Knowledge::Unknown(Doubt::Unlabelled);
+        let offered = (registered == Registered::Yes).then_some((
+            Origin::Resource,
+            unlabelled,
+            Listed::Nothing,
+        ));
         return said.or(offered);
     };
     let knowledge = match agent {
         Agent::Ready => first.knowledge.clone(),
         Agent::Away => Knowledge::Unknown(Doubt::AgentAway),
     };
-    Some((knowledge, first.listed))
+    let origin = traits.reading.origin.unwrap_or(Origin::Labels);
+    Some((origin, knowledge, first.listed))
 }
 
 /// Classes in an order that depends on nothing but themselves, and the new number of each.

@@ -12,6 +12,8 @@ mod slice;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 pub use slice::{DeviceClassObject, SliceObject};
 
 pub(super) use cloud::{Accelerators, CloudGpu};
@@ -22,6 +24,7 @@ pub(super) use slice::{SliceFinding, Slices};
 use super::object::NodeObject;
 use crate::cluster::resource::{GpuResources, ResourceKind};
 use crate::compat::Host;
+use crate::labels;
 
 /// What is known of a node's GPUs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,8 +57,42 @@ pub enum Serves {
     Mig(Box<str>),
 }
 
+/// Where what is known of a node's GPUs was read, in the order of precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The annotation that our agent writes.
+    Inventory,
+    /// The labels that our agent writes.
+    Labels,
+    /// The labels of GPU Feature Discovery.
+    Discovery,
+    /// ResourceSlices of NVIDIA's driver for dynamic resource allocation.
+    ResourceSlices,
+    /// Labels of a cloud, or of feature discovery in general.
+    Cloud,
+    /// Nothing but the amount of a resource.
+    Resource,
+}
+
+impl Origin {
+    /// In few words, for tables.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Inventory => "inventory",
+            Self::Labels => "gpu-capgate labels",
+            Self::Discovery => "GFD labels",
+            Self::ResourceSlices => "ResourceSlices",
+            Self::Cloud => "cloud labels",
+            Self::Resource => "resource only",
+        }
+    }
+}
+
 /// Why nothing can be said of a node's GPUs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Doubt {
     /// It offers GPUs, and nothing tells which.
     Unlabelled,
@@ -208,6 +245,8 @@ impl Finding {
 pub(super) struct Reading {
     /// What goes before ResourceSlices: annotation, labels, GPU Feature Discovery.
     pub(super) first: Option<Finding>,
+    /// Where that was read.
+    pub(super) origin: Option<Origin>,
     /// What comes after them: labels of clouds and of feature discovery in general.
     pub(super) last: Option<Finding>,
 }
@@ -224,14 +263,23 @@ pub(super) fn read(
     trust: GfdTrust,
 ) -> Reading {
     let state = node.labels.get(UPGRADE_LABEL).map_or("", String::as_str);
-    let mut first = inventory::read(node, models, resources)
-        .or_else(|| discovery::read(node, models, resources, trust));
+    let ours = inventory::read(node, models, resources);
+    let origin = match (
+        &ours,
+        node.annotations.contains_key(labels::INVENTORY_ANNOTATION),
+    ) {
+        (Some(_), true) => Origin::Inventory,
+        (Some(_), false) => Origin::Labels,
+        (None, _) => Origin::Discovery,
+    };
+    let mut first = ours.or_else(|| discovery::read(node, models, resources, trust));
     if !SETTLED.contains(&state) {
         let listed = first.map_or(Listed::Uncounted, |finding| finding.listed);
         first = Some(Finding::unknown(Doubt::DriverUpgrade, listed));
     }
     let last = first.is_none().then(|| cloud::read(node, models));
     Reading {
+        origin: first.is_some().then_some(origin),
         first,
         last: last.flatten(),
     }
