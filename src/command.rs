@@ -5,6 +5,7 @@
 pub mod catalog;
 pub mod check;
 pub mod explain;
+pub mod files;
 mod markdown;
 pub mod nodes;
 mod overlay;

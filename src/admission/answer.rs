@@ -2,6 +2,8 @@
 //!
 //! Pure, and the same words for `kubectl`, Events and `check`.
 
+use std::collections::HashSet;
+
 use super::assess::{Assessed, Assessment, Assessor, Softening, Way};
 use super::contents;
 use super::decision::{Candidate, Decision};
@@ -28,8 +30,12 @@ pub struct Answer {
     pub text: String,
     /// What is wrong with which container, where it is refused.
     pub causes: Vec<CauseLine>,
-    /// One line each, where it is admitted.
-    pub warnings: Vec<String>,
+    /// What was found, one line each, where it is admitted.
+    pub findings: Vec<String>,
+    /// What else to mind, one line each.
+    pub advice: Vec<String>,
+    /// Why a refusal only warns; empty if that is not so.
+    pub note: &'static str,
 }
 
 /// A container that is refused.
@@ -52,8 +58,20 @@ impl Answer {
             codes: Vec::new(),
             text: String::new(),
             causes: Vec::new(),
-            warnings: Vec::new(),
+            findings: Vec::new(),
+            advice: Vec::new(),
+            note: "",
         }
+    }
+
+    /// All lines that warn, each once.
+    #[must_use]
+    pub fn warnings(self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let mut lines: Vec<String> = self.findings;
+        lines.extend(self.advice);
+        lines.retain(|line| seen.insert(line.clone()));
+        lines
     }
 }
 
@@ -89,7 +107,9 @@ pub fn answer<'a>(
         codes,
         text: teller.text(),
         causes: teller.causes(decision),
-        warnings: teller.warnings(decision),
+        findings: teller.findings(decision),
+        advice: teller.advice(),
+        note: note(assessment.softened),
     }
 }
 
@@ -186,32 +206,37 @@ impl<'a> Teller<'_, 'a> {
         }
     }
 
-    fn warnings(&self, decision: Decision) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if decision != Decision::Deny {
-            warnings.extend(self.findings());
-        }
-        if decision == Decision::Undecided && self.assessor.policy.unchecked == Unchecked::Told {
-            warnings.extend(self.gaps());
-        }
-        warnings.extend(self.assessment.advice.iter().map(message::advice));
-        warnings.extend(self.complaints());
-        let mut seen = std::collections::HashSet::new();
-        warnings.retain(|warning| !warning.is_empty() && seen.insert(warning.clone()));
-        warnings
+    /// What else to mind, and what is written in a way that cannot be read.
+    fn advice(&self) -> Vec<String> {
+        let advice = self.assessment.advice.iter().map(message::advice);
+        advice.chain(self.complaints()).collect()
     }
 
     /// A line for each container of which something is to be said; for a Pod whose containers are well only each for
     /// itself, one for all.
-    fn findings(&self) -> Vec<String> {
-        let note = self.note();
+    fn findings(&self, decision: Decision) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        match decision {
+            Decision::Warn => lines.extend(self.warned()),
+            Decision::Undecided if self.assessor.policy.unchecked == Unchecked::Told => {
+                lines.extend(self.gaps());
+            }
+            Decision::Allow | Decision::Undecided | Decision::Deny => {}
+        }
+        lines.retain(|line| !line.is_empty());
+        lines
+    }
+
+    fn warned(&self) -> Vec<String> {
+        let note = note(self.assessment.softened);
+        let note = if note.is_empty() { String::new() } else { format!("; {note}") };
         let told = |decision| matches!(decision, Decision::Warn | Decision::Deny);
         let mut lines: Vec<String> = Vec::new();
         for assessed in &self.assessment.containers {
             if told(assessed.ruling.decision) {
                 let candidates: Vec<&Candidate<'_>> = assessed.candidates.iter().collect();
                 lines.push(self.told(assessed.container, |subject| {
-                    message::warning(subject, &candidates, &assessed.ruling, note)
+                    message::warning(subject, &candidates, &assessed.ruling, &note)
                 }));
             }
         }
@@ -252,17 +277,6 @@ impl<'a> Teller<'_, 'a> {
         })
     }
 
-    /// Why a refusal only warns.
-    const fn note(&self) -> &'static str {
-        match self.assessment.softened {
-            Some(Softening::NotFinal) => "; its Pods are checked when they are made",
-            Some(Softening::Autoscaler) => {
-                "; an autoscaler may bring other nodes: declare its pools (nodePools) to be sure"
-            }
-            None => "",
-        }
-    }
-
     fn told(
         &self,
         container: &ContainerDemand,
@@ -281,5 +295,16 @@ impl<'a> Teller<'_, 'a> {
                 Permission::Ignored => Skip::Withheld,
             },
         })
+    }
+}
+
+/// Why a refusal only warns.
+const fn note(softened: Option<Softening>) -> &'static str {
+    match softened {
+        Some(Softening::NotFinal) => "its Pods are checked when they are made",
+        Some(Softening::Autoscaler) => {
+            "an autoscaler may bring other nodes: declare its pools (nodePools) to be sure"
+        }
+        None => "",
     }
 }

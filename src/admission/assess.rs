@@ -299,6 +299,16 @@ impl<'a> Assessor<'a> {
     }
 }
 
+impl Assessed<'_> {
+    /// What the container holds on a host.
+    #[must_use]
+    pub fn on(&self, host: &Host) -> Option<&Contents> {
+        let wanted = architecture(host);
+        let mut contents = self.contents.iter();
+        contents.find_map(|(known, found)| (*known == wanted).then_some(found))
+    }
+}
+
 impl<'a> Assessment<'a> {
     /// All codes that hold somewhere, the worst first.
     #[must_use]

@@ -115,7 +115,7 @@ impl Reviewer {
                 answer(&assessor, &assessment, fleet, mode)
             }
         };
-        answer.warnings.extend(complaint);
+        answer.advice.extend(complaint);
         answer
     }
 
@@ -139,11 +139,8 @@ fn worse(one: Answer, other: Answer) -> Answer {
         (one, other)
     };
     worse.causes.append(&mut better.causes);
-    for warning in better.warnings {
-        if !worse.warnings.contains(&warning) {
-            worse.warnings.push(warning);
-        }
-    }
+    worse.findings.append(&mut better.findings);
+    worse.advice.append(&mut better.advice);
     worse.codes.append(&mut better.codes);
     worse.codes.sort_unstable();
     worse.codes.dedup();
@@ -194,17 +191,18 @@ fn fill(response: &mut Response, answer: Answer) {
         annotations.insert("codes", words(&answer.codes));
     }
     if answer.decision == Decision::Deny {
-        let causes = answer.causes.into_iter().map(status_cause).collect();
+        let causes = answer.causes.iter().map(status_cause).collect();
         response.allowed = false;
-        response.status = Some(Status::forbidden(answer.text, causes));
+        response.status = Some(Status::forbidden(answer.text.clone(), causes));
     }
-    response.warnings = answer.warnings.into_iter().take(WARNING_COUNT).collect();
+    response.warnings = answer.warnings();
+    response.warnings.truncate(WARNING_COUNT);
 }
 
-fn status_cause(cause: CauseLine) -> StatusCause {
+fn status_cause(cause: &CauseLine) -> StatusCause {
     StatusCause {
         reason: cause.code.map(|code| code.to_string()).unwrap_or_default(),
-        message: cause.line,
+        message: cause.line.clone(),
         field: cause.field.to_string(),
     }
 }

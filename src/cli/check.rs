@@ -11,6 +11,7 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, ColorChoice, Command, ValueEnum};
 
+use super::SourceArguments;
 use crate::compat::{
     ComputeCapability, CpuArchitecture, DottedVersion, DriverVersion, RuntimeMode, TorchVersion,
 };
@@ -23,19 +24,24 @@ const GPU_NAME_LIMIT: usize = 128;
 const SHOWN: usize = 64;
 
 const USAGE: &str = "\
-gpu-capgate check (--image IMAGE | --torch VERSION | --requires DECLARATION) --gpu NAME[,NAME...]";
+gpu-capgate check (--image IMAGE | --torch VERSION | --requires DECLARATION) --gpu NAME[,NAME...]
+       gpu-capgate check -f FILE... (--nodes FILE | --context NAME | --gpu NAME[,NAME...])
+       gpu-capgate check --all --context NAME";
 
 const AFTER_HELP: &str = "\
 Exit status:
   0  it runs, also on some of the GPUs only (unless --strict)
-  1  it does not run
+  1  it does not run; of several objects, one of them
   2  the command line or a file cannot be used
   3  it is not known, with --on-unknown=fail
 
 Examples:
   gpu-capgate check --image pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime --gpu \"RTX 4090\"
   gpu-capgate check --torch 2.8.0+cu126 --gpu P100,V100,B200
-  gpu-capgate check --requires \"cuda=13.2; ptx=90\" --gpu H100 --driver 580 -o json";
+  gpu-capgate check --requires \"cuda=13.2; ptx=90\" --gpu H100 --driver 580 -o json
+  kubectl get nodes -o json > nodes.json; gpu-capgate check -f train.yaml --nodes nodes.json
+  helm template . | gpu-capgate check -f - --context production
+  gpu-capgate check --all --context production";
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -43,20 +49,29 @@ Examples:
 pub struct CheckArguments {
     /// Image, judged by its name: nothing is downloaded.
     #[arg(long, value_name = "IMAGE", value_parser = Checked::<Reference>::new(),
-          conflicts_with = "torch", required_unless_present_any = ["torch", "requires"],
+          conflicts_with = "torch", required_unless_present_any = ["torch", "requires", "filename", "all"],
           help_heading = "What runs")]
     pub image: Option<Reference>,
     /// Torch as pip installs it on that architecture: 2.6.0 from PyPI, 2.6.0+cu126 from PyTorch's own index.
     #[arg(long, value_name = "VERSION[+VARIANT]", value_parser = Checked::<TorchVersion>::new(),
-          help_heading = "What runs")]
+          conflicts_with_all = ["nodes", "context", "kubeconfig"], help_heading = "What runs")]
     pub torch: Option<TorchVersion>,
     /// What its author declares, as "cuda=12.6; sm=80,90; ptx=90; driver=560"; with an image it fills gaps only.
     #[arg(long, value_name = "DECLARATION", value_parser = Checked::<Requires>::new(),
           help_heading = "What runs")]
     pub requires: Option<Requires>,
+    /// Manifests, judged as "kubectl apply" would be answered: files, folders, - for standard input (YAML or JSON).
+    #[arg(short, long, value_name = "PATH", conflicts_with_all = ["image", "torch", "requires"],
+          help_heading = "What runs")]
+    pub filename: Vec<PathBuf>,
+    /// Everything that runs in the cluster of --context.
+    #[arg(long, conflicts_with_all = ["image", "torch", "requires", "filename", "nodes", "gpu", "compute_capability"],
+          help_heading = "What runs")]
+    pub all: bool,
     /// GPUs by any usual name, as "RTX 4090" or NVIDIA-A100-SXM4-80GB; several with commas between.
     #[arg(long, value_name = "NAME", value_parser = Checked::<GpuName>::new(), value_delimiter = ',',
-          required_unless_present = "compute_capability", help_heading = "Where")]
+          required_unless_present_any = ["compute_capability", "nodes", "context", "kubeconfig", "all"],
+          conflicts_with_all = ["nodes", "context", "kubeconfig"], help_heading = "Where")]
     pub gpu: Vec<GpuName>,
     /// Compute capability of GPUs that are not listed, as 8.6; alone, of any such GPU.
     #[arg(long, value_name = "X.Y", value_parser = Checked::<ComputeCapability>::new(),
@@ -83,6 +98,9 @@ pub struct CheckArguments {
           help = "How the node gives GPUs to containers; only legacy enforces NVIDIA_REQUIRE_*",
           help_heading = "Where")]
     pub runtime: Option<RuntimeMode>,
+    /// Nodes of a file or of a cluster.
+    #[command(flatten)]
+    pub source: SourceArguments,
     /// Facts and aliases of your own, laid over the built-in ones (TOML).
     #[arg(long, value_name = "FILE", help_heading = "How")]
     pub overlay: Option<PathBuf>,
@@ -110,6 +128,14 @@ pub struct CheckArguments {
     pub quiet: bool,
 }
 
+impl CheckArguments {
+    /// Whether objects on nodes are asked about, and not one image on GPUs.
+    #[must_use]
+    pub fn is_about_objects(&self) -> bool {
+        self.all || !self.filename.is_empty() || self.source.is_given()
+    }
+}
+
 /// Form of the answer of `check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CheckOutput {
@@ -121,7 +147,7 @@ pub enum CheckOutput {
     Json,
     /// YAML.
     Yaml,
-    /// The GPUs that it runs on, one a line.
+    /// The GPUs that it runs on, one a line; of manifests, the objects that are not refused.
     Name,
 }
 

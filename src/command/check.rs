@@ -1,12 +1,13 @@
 //! The command `check`: does this run there?
 //!
-//! Arguments become hosts (`hosts`) and software, the engine judges each pair (`judgements`), [`report`] is the
-//! answer, and `output` prints it. The answer goes to stdout and everything else to stderr.
+//! Of an image, arguments become hosts (`hosts`) and software, and the engine judges each pair (`judgements`); manifests
+//! are judged on nodes as the webhook does it (`workloads`). [`report`] is the answer, and `output` prints it. The answer goes to stdout and everything else to stderr.
 
 mod hosts;
 mod judgements;
 mod output;
 mod report;
+mod workloads;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::image::repositories::{Repositories, RepositoriesError};
 pub use hosts::HostError;
 pub use judgements::{JudgementError, report};
 pub use report::{CheckResult, Document, FactReport, GapReport, HostReport, Report};
+pub use workloads::WorkloadsError;
 
 /// Exit status for "it does not run".
 const INCOMPATIBLE: u8 = 1;
@@ -56,6 +58,9 @@ pub enum CheckError {
     /// GPUs, software or both cannot be judged as asked.
     #[error(transparent)]
     Judgement(#[from] JudgementError),
+    /// Manifests or nodes cannot be read.
+    #[error(transparent)]
+    Workloads(#[from] WorkloadsError),
     /// The answer cannot be written.
     #[error("cannot write the answer")]
     Write(#[source] io::Error),
@@ -80,7 +85,11 @@ fn run(arguments: &CheckArguments) -> Result<u8, CheckError> {
         catalog: overlaid.as_ref().unwrap_or_else(|| Catalog::embedded()),
         repositories: &repositories,
     };
-    let report = report(arguments, knowledge)?;
+    let report = if arguments.is_about_objects() {
+        workloads::report(arguments, knowledge)?
+    } else {
+        report(arguments, knowledge)?
+    };
     match output::write(&report, arguments) {
         // Whoever reads has seen enough; the exit status still tells the decision.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -91,7 +100,14 @@ fn run(arguments: &CheckArguments) -> Result<u8, CheckError> {
             chat(note);
         }
     }
-    Ok(exit_code(report.decision, arguments))
+    for error in &report.errors {
+        chat(&format!("error: {error}"));
+    }
+    if report.errors.is_empty() {
+        Ok(exit_code(report.decision, arguments))
+    } else {
+        Ok(UNUSABLE_INPUT)
+    }
 }
 
 fn overlaid(path: &Path) -> Result<Catalog, CheckError> {

@@ -112,6 +112,18 @@ impl Pool {
         }
     }
 
+    /// A pool of nodes with exactly that GPU, as a person names them.
+    pub(super) fn of_host(name: &str, host: Host) -> Self {
+        Self {
+            name: name.to_owned(),
+            requirements: Vec::new(),
+            taints: Vec::new(),
+            os: OperatingSystem::Linux,
+            alternatives: vec![Knowledge::Known([Group::only(host)].into())],
+            gpus: None,
+        }
+    }
+
     /// Whether a node of the pool could meet selectors and affinity.
     pub(in crate::cluster) fn may_meet(&self, placement: &Placement) -> bool {
         let selected = placement

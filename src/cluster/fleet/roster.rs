@@ -18,7 +18,7 @@ use super::{Fleet, RuntimeRules};
 use crate::cluster::placement::{OperatingSystem, Toleration};
 use crate::cluster::resource::GpuResources;
 use crate::cluster::taint::Taint;
-use crate::compat::{Catalog, CpuArchitecture};
+use crate::compat::{Catalog, CpuArchitecture, Host};
 
 /// Labels that a node has, about.
 const LABELS_A_NODE: usize = 64;
@@ -234,6 +234,11 @@ impl<'a> Roster<'a> {
     pub fn put_declared_pool(&mut self, pool: &DeclaredPool) -> Change {
         let pool = Pool::declared(pool, &mut self.models);
         self.put_pool(pool)
+    }
+
+    /// Takes a GPU that a person names: nodes with it may come, whatever their labels.
+    pub fn put_host(&mut self, name: &str, host: Host) -> Change {
+        self.put_pool(Pool::of_host(name, host))
     }
 
     /// Takes a NodePool of Karpenter, in JSON.

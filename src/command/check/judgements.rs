@@ -1,7 +1,7 @@
 //! Judges what was asked: the software on each host, the decision over all of them, and a message for each.
 
 use super::hosts::{self, AskedHost, HostError};
-use super::report::{self, CheckResult, Document, Report};
+use super::report::{self, CheckResult, Document, HostReport, Report};
 use crate::admission::assess::for_gpus;
 use crate::admission::contents::Contents;
 use crate::admission::decision::{Candidate, Decision, Judged as JudgedHost, Ruling, decide};
@@ -10,7 +10,7 @@ use crate::admission::policy::Policy;
 use crate::cli::{CheckArguments, OnUnknown};
 use crate::compat::rules::{LeastDriver, least_driver};
 use crate::compat::{
-    Code, CpuArchitecture, Evidence, Judgement, Origin, Proof, Verdict, judge_with,
+    Catalog, Code, CpuArchitecture, Evidence, Host, Judgement, Origin, Proof, Software, Verdict, judge_with,
 };
 use crate::image::alias::AliasError;
 use crate::image::evidence::{Knowledge, Override};
@@ -64,7 +64,7 @@ pub fn report(
         .collect();
     let notes = notes(&ruling, &judged, arguments, knowledge);
     let document = Document::of(names.kind, &names.name, &ruling, candidates.len());
-    Ok(Report::of(document, results, notes, knowledge))
+    Ok(Report::of(vec![document], results, notes, knowledge))
 }
 
 fn judged(
@@ -76,18 +76,21 @@ fn judged(
     let software = software(arguments, architecture, knowledge)?;
     let judgement = judge_with(knowledge.catalog, &software.software, &asked.host);
     let judgement = for_gpus(judgement, arguments.count.get().into());
-    let least = asked
-        .host
-        .capability
-        .map_or(LeastDriver::Unknown, |capability| {
-            least_driver(knowledge.catalog, &software.software, capability)
-        });
+    let least = least(knowledge.catalog, &software.software, &asked.host);
     Ok(Judged {
         asked,
         software,
         judgement,
         least,
     })
+}
+
+/// The least driver with which software runs on a host's GPU.
+pub(super) fn least(catalog: &Catalog, software: &Software, host: &Host) -> LeastDriver {
+    host.capability
+        .map_or(LeastDriver::Unknown, |capability| {
+            least_driver(catalog, software, capability)
+        })
 }
 
 /// The software by its name, with the gaps that a declaration fills.
@@ -211,15 +214,17 @@ fn result(
         Decision::Warn => message::warning(&subject, candidates, &ruling, ""),
         Decision::Allow | Decision::Undecided | Decision::Deny => explanation.clone(),
     };
-    report::result(
-        judged,
-        names.image.clone(),
-        ruling.codes,
-        report::Texts {
-            message,
-            explanation,
-        },
-    )
+    let host = &judged.asked.host;
+    let found = report::Finding {
+        host: HostReport::of(host, judged.asked.assumed, judged.least, 1),
+        contents: &judged.software,
+        judgement: &judged.judgement,
+    };
+    let texts = report::Texts {
+        message,
+        explanation,
+    };
+    found.result(names.image.clone(), ruling.codes, texts)
 }
 
 /// What is worth a line on stderr.

@@ -1,5 +1,6 @@
 //! Prints an answer in the form that was asked for. Decides nothing.
 
+mod objects;
 mod table;
 
 use std::io::{self, Write};
@@ -21,6 +22,15 @@ pub(super) fn write(report: &Report, arguments: &CheckArguments) -> io::Result<(
         colors: false,
     };
     match arguments.output {
+        CheckOutput::Table if arguments.is_about_objects() => {
+            out.write_all(objects::table(report, look).as_bytes())?;
+        }
+        CheckOutput::Wide if arguments.is_about_objects() => {
+            out.write_all(objects::wide(report, look).as_bytes())?;
+        }
+        CheckOutput::Name if arguments.is_about_objects() => {
+            out.write_all(objects::names(report).as_bytes())?;
+        }
         CheckOutput::Table => out.write_all(table::table(report, look).as_bytes())?,
         CheckOutput::Wide => out.write_all(table::wide(report, look).as_bytes())?,
         CheckOutput::Json => {

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::judgements::Judged;
+use crate::admission::contents::Contents;
 use crate::admission::decision::{Decision, Ruling};
 use crate::compat::rules::LeastDriver;
 use crate::compat::{
     Code, ComputeCapability, CpuArchitecture, CudaVersion, DriverFloor, DriverVersion, Evidence,
-    FactName, Origin, Proof, RuntimeMode, UsedFact, Verdict,
+    FactName, Host, Judgement, Origin, Proof, RuntimeMode, UsedFact, Verdict,
 };
 use crate::image::evidence::{Conflict, Knowledge, Winner};
 
@@ -30,6 +30,9 @@ pub struct Report {
     pub results: Vec<CheckResult>,
     /// Days on which the facts were compiled.
     pub facts_of: FactsOf,
+    /// Parts of the input that could not be used, as text; nothing else is lost by them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
     /// Lines for stderr.
     #[serde(skip)]
     pub notes: Vec<String>,
@@ -48,31 +51,92 @@ pub struct FactsOf {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
-    source: &'static str,
-    kind: String,
-    namespace: Option<String>,
-    name: String,
+    /// The file, or where else it was read.
+    pub source: String,
+    /// Where it stands in the file.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Place>,
+    /// What it is.
+    pub kind: String,
+    /// Its namespace, if it says one.
+    pub namespace: Option<String>,
+    /// What it is called.
+    pub name: String,
+    /// Where its Pods are written, where it has several templates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pods: Option<String>,
     /// What becomes of it.
     pub decision: Decision,
     /// All causes, the worst first.
     pub codes: Vec<Code>,
-    candidates: usize,
+    /// Nodes, or GPUs that were named, that it could get.
+    pub candidates: usize,
+    /// Those of them that can run it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs_on: Option<usize>,
+    /// What the webhook would tell, at length.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What the webhook would warn of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What of that the message does not say.
+    #[serde(skip)]
+    pub advice: Vec<String>,
+    /// Why a refusal only warns.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub note: &'static str,
+    /// Its containers that get GPUs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<ContainerReport>,
+}
+
+/// A line and a column, both from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Line.
+    pub line: u64,
+    /// Column, in characters.
+    pub column: u64,
+}
+
+/// A container of a document.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerReport {
+    /// Its name.
+    pub name: String,
+    /// Its image, in full.
+    pub image: String,
+    /// Where the image stands in the object.
+    pub field: String,
+    /// Where it stands in the file.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Place>,
+    /// What becomes of it alone.
+    pub decision: Decision,
+    /// Its causes, the worst first.
+    pub codes: Vec<Code>,
 }
 
 /// Something that was not checked.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Skipped {
-    source: String,
-    reason: String,
+    /// The file and the place in it.
+    pub source: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// One piece of software on one kind of GPU.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckResult {
-    document: usize,
-    container: Option<String>,
+    /// Number of the document, from 0.
+    pub document: usize,
+    /// The container.
+    pub container: Option<String>,
     /// The image, in full.
     pub image: Option<String>,
     /// The image that was judged instead, by an alias.
@@ -122,7 +186,8 @@ pub struct HostReport {
     pub arch: Option<CpuArchitecture>,
     /// How containers get GPUs.
     pub runtime: Option<RuntimeMode>,
-    nodes: usize,
+    /// How many such nodes.
+    pub nodes: usize,
 }
 
 /// A fact, and where it was read.
@@ -161,6 +226,7 @@ pub struct ConflictReport {
 }
 
 /// What a result says in words.
+#[derive(Default)]
 pub(super) struct Texts {
     pub(super) message: String,
     pub(super) explanation: String,
@@ -168,16 +234,17 @@ pub(super) struct Texts {
 
 impl Report {
     pub(super) fn of(
-        document: Document,
+        documents: Vec<Document>,
         results: Vec<CheckResult>,
         notes: Vec<String>,
         knowledge: Knowledge<'_>,
     ) -> Self {
+        let decisions = documents.iter().map(|document| document.decision);
         Self {
             api_version: API_VERSION,
             kind: "CheckResult",
-            decision: document.decision,
-            documents: vec![document],
+            decision: decisions.max().unwrap_or(Decision::Allow),
+            documents,
             skipped: Vec::new(),
             results,
             facts_of: FactsOf {
@@ -185,6 +252,7 @@ impl Report {
                 repositories: knowledge.repositories.as_of().to_owned(),
                 overlay: knowledge.catalog.overlay_date().map(str::to_owned),
             },
+            errors: Vec::new(),
             notes,
         }
     }
@@ -194,70 +262,112 @@ impl Document {
     /// What was named on the command line.
     pub(super) fn of(kind: &str, name: &str, ruling: &Ruling, candidates: usize) -> Self {
         Self {
-            source: "command line",
+            source: "command line".to_owned(),
+            position: None,
             kind: kind.to_owned(),
             namespace: None,
             name: name.to_owned(),
+            pods: None,
             decision: ruling.decision,
             codes: ruling.codes.clone(),
             candidates,
+            runs_on: None,
+            message: String::new(),
+            warnings: Vec::new(),
+            advice: Vec::new(),
+            note: "",
+            containers: Vec::new(),
         }
     }
 }
 
-/// The result for one host.
-pub(super) fn result(
-    judged: &Judged,
-    image: Option<String>,
-    codes: Vec<Code>,
-    texts: Texts,
-) -> CheckResult {
-    let judgement = &judged.judgement;
-    let gap = |missing: &crate::compat::verdict::MissingFact| GapReport {
-        fact: missing.name,
-        reason: missing.gap.to_string(),
-    };
-    CheckResult {
-        document: 0,
-        container: None,
-        image,
-        alias_of: judged.software.image.as_ref().map(ToString::to_string),
-        torch: judged
-            .software
-            .software
-            .torch
-            .value()
-            .map(ToString::to_string),
-        host: host(judged),
-        verdict: judgement.verdict,
-        codes,
-        facts: judgement.facts.iter().map(fact).collect(),
-        gaps: judgement.gaps.iter().map(gap).collect(),
-        conflicts: judged.software.conflicts.iter().map(conflict).collect(),
-        suggestion: judged.software.suggestion.as_ref().map(ToString::to_string),
-        message: texts.message,
-        explanation: texts.explanation,
+/// One host, and what was found there.
+pub(super) struct Finding<'a> {
+    pub(super) host: HostReport,
+    pub(super) contents: &'a Contents,
+    pub(super) judgement: &'a Judgement,
+}
+
+impl Finding<'_> {
+    /// The result for that host.
+    pub(super) fn result(
+        self,
+        image: Option<String>,
+        codes: Vec<Code>,
+        texts: Texts,
+    ) -> CheckResult {
+        let Finding {
+            host,
+            contents,
+            judgement,
+        } = self;
+        let gap = |missing: &crate::compat::verdict::MissingFact| GapReport {
+            fact: missing.name,
+            reason: missing.gap.to_string(),
+        };
+        CheckResult {
+            document: 0,
+            container: None,
+            image,
+            alias_of: contents.image.as_ref().map(ToString::to_string),
+            torch: contents.software.torch.value().map(ToString::to_string),
+            host,
+            verdict: judgement.verdict,
+            codes,
+            facts: judgement.facts.iter().map(fact).collect(),
+            gaps: judgement.gaps.iter().map(gap).collect(),
+            conflicts: contents.conflicts.iter().map(conflict).collect(),
+            suggestion: contents.suggestion.as_ref().map(ToString::to_string),
+            message: texts.message,
+            explanation: texts.explanation,
+        }
     }
 }
 
-fn host(judged: &Judged) -> HostReport {
-    let host = &judged.asked.host;
-    let (least_driver, no_driver_helps) = match judged.least {
-        LeastDriver::Is(floor) => (Some(floor), false),
-        LeastDriver::Impossible => (None, true),
-        LeastDriver::Unknown => (None, false),
-    };
-    HostReport {
-        gpu: host.product.as_deref().map(str::to_owned),
-        compute_capability: host.capability,
-        driver: host.driver,
-        cuda: host.cuda,
-        driver_assumed: judged.asked.assumed,
-        least_driver,
-        no_driver_helps,
-        arch: host.architecture,
-        runtime: host.runtime,
-        nodes: 1,
+impl CheckResult {
+    /// The result for nodes of which nothing is known.
+    pub(super) fn unknown(host: HostReport, reason: String) -> Self {
+        Self {
+            document: 0,
+            container: None,
+            image: None,
+            alias_of: None,
+            torch: None,
+            host,
+            verdict: Verdict::Unknown,
+            codes: Vec::new(),
+            facts: Vec::new(),
+            gaps: vec![GapReport {
+                fact: FactName::Gpu,
+                reason,
+            }],
+            conflicts: Vec::new(),
+            suggestion: None,
+            message: String::new(),
+            explanation: String::new(),
+        }
+    }
+}
+
+impl HostReport {
+    pub(super) fn of(host: &Host, assumed: bool, least: LeastDriver, nodes: usize) -> Self {
+        let (least_driver, no_driver_helps) = match least {
+            LeastDriver::Is(floor) => (Some(floor), false),
+            LeastDriver::Impossible => (None, true),
+            LeastDriver::Unknown => (None, false),
+        };
+        Self {
+            gpu: host.product.as_deref().map(str::to_owned),
+            compute_capability: host.capability,
+            driver: host.driver,
+            cuda: host.cuda,
+            driver_assumed: assumed,
+            least_driver,
+            no_driver_helps,
+            arch: host.architecture,
+            runtime: host.runtime,
+            nodes,
+        }
     }
 }
 

@@ -94,7 +94,7 @@ fn codes(result: &CheckResult) -> String {
     }
 }
 
-fn dash() -> String {
+pub(super) fn dash() -> String {
     "-".to_owned()
 }
 
@@ -110,7 +110,7 @@ fn explain(result: &CheckResult, text: &mut String) {
 }
 
 /// Breaks a line at spaces where it is too wide; what has no space stays whole, so that it can be copied.
-fn wrapped(line: &str, indent: usize, text: &mut String) {
+pub(super) fn wrapped(line: &str, indent: usize, text: &mut String) {
     let mut rest = line;
     let mut lead = String::new();
     let limit = usize::from(WIDTH);

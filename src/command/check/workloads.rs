@@ -1,0 +1,453 @@
+//! Judges manifests, or everything that a cluster runs, on nodes: what `kubectl apply` would be answered.
+//!
+//! Gathers documents and nodes, asks the same functions as the webhook, and tells which line each answer is about. An
+//! object that cannot be read is an error of its own and costs no other.
+
+use std::collections::BTreeMap;
+
+use super::hosts::{self, HostError};
+use super::judgements::least;
+use super::report::{
+    self, CheckResult, ContainerReport, Document, HostReport, Place, Report, Skipped,
+};
+use crate::admission::answer::{self, Answer};
+use crate::admission::assess::{Assessed, Assessment, Assessor};
+use crate::admission::contents;
+use crate::admission::decision::{Candidate, Decision, Fit, Ruling};
+use crate::admission::policy::{Autoscaler, Mode, Policy, Reaction};
+use crate::cli::{CheckArguments, OnUnknown};
+use crate::cluster::demand::{self, Demand, Origin, Reader, Reading, Skip, Workload};
+use crate::cluster::fleet::{Fleet, Roster, Settings};
+use crate::cluster::manifest::{self, Limits};
+use crate::cluster::placement::Toleration;
+use crate::cluster::resource::GpuResources;
+use crate::cluster::workload::{Kinds, KindsError};
+use crate::command::files::{FileError, Files};
+use crate::command::source::{self, SourceError};
+use crate::compat::rules::LeastDriver;
+use crate::compat::{Host, Verdict};
+use crate::image::evidence::Knowledge;
+
+/// Why nothing can be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkloadsError {
+    /// A file of manifests.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The nodes.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The GPUs that were named.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The data that the program carries are broken.
+    #[error("the list of workload kinds in this program is broken")]
+    Kinds(#[from] KindsError),
+}
+
+/// Where objects may land, and how they are placed there.
+struct Ground {
+    fleet: Fleet,
+    selectors: Selectors,
+    notes: Vec<String>,
+    errors: Vec<String>,
+}
+
+/// Whether an object's own placement counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Selectors {
+    /// On nodes, it does.
+    Count,
+    /// On GPUs that a person named, it does not.
+    Ignored,
+}
+
+/// What `check -f` answers.
+///
+/// # Errors
+/// No nodes or no files. What is wrong with a part of them is in [`Report::errors`].
+pub(super) fn report(
+    arguments: &CheckArguments,
+    knowledge: Knowledge<'_>,
+) -> Result<Report, WorkloadsError> {
+    let ground = ground(arguments, knowledge)?;
+    let kinds = Kinds::bundled()?;
+    let mut errors = ground.errors;
+    let documents = documents(arguments, &mut errors)?;
+    let policy = policy(arguments);
+    let resources = GpuResources::named(arguments.source.resource.iter().map(String::as_str));
+    let mut judge = Judge {
+        assessor: Assessor {
+            knowledge,
+            policy: &policy,
+        },
+        reader: Reader {
+            kinds: &kinds,
+            resources: &resources,
+            origin: Origin::Manifest,
+        },
+        fleet: &ground.fleet,
+        selectors: ground.selectors,
+        strict: arguments.strict,
+        told: Told::default(),
+    };
+    for document in documents {
+        judge.document(&document);
+    }
+    let told = judge.told;
+    errors.extend(told.errors);
+    let mut report = Report::of(told.documents, told.results, ground.notes, knowledge);
+    report.skipped = told.skipped;
+    report.errors = errors;
+    report.notes.extend(notes(&report, arguments));
+    Ok(report)
+}
+
+fn policy(arguments: &CheckArguments) -> Policy {
+    let strictly = if arguments.strict {
+        Reaction::Deny
+    } else {
+        Reaction::Warn
+    };
+    Policy {
+        partial_fit: strictly,
+        cpu_build: strictly,
+        autoscaler: if arguments.source.autoscaled {
+            Autoscaler::Undeclared
+        } else {
+            Autoscaler::Settled
+        },
+        ..Policy::default()
+    }
+}
+
+fn ground(
+    arguments: &CheckArguments,
+    knowledge: Knowledge<'_>,
+) -> Result<Ground, WorkloadsError> {
+    if arguments.source.is_given() || arguments.all {
+        let loaded = source::fleet(&arguments.source, knowledge.catalog)?;
+        return Ok(Ground {
+            fleet: loaded.fleet,
+            selectors: Selectors::Count,
+            notes: loaded.notes,
+            errors: loaded.errors.iter().map(ToString::to_string).collect(),
+        });
+    }
+    let hosts = hosts::hosts(arguments, knowledge.catalog)?;
+    let mut roster = Roster::new(Settings::default(), knowledge.catalog);
+    for (number, asked) in hosts.into_iter().enumerate() {
+        let name = asked.host.product.as_deref().unwrap_or("GPU");
+        roster.put_host(&format!("{number} {name}"), asked.host.clone());
+    }
+    Ok(Ground {
+        fleet: roster.fleet(),
+        selectors: Selectors::Ignored,
+        notes: Vec::new(),
+        errors: Vec::new(),
+    })
+}
+
+fn documents(
+    arguments: &CheckArguments,
+    errors: &mut Vec<String>,
+) -> Result<Vec<manifest::Document>, WorkloadsError> {
+    let limits = Limits::default();
+    let files = Files {
+        option: "--filename",
+        paths: &arguments.filename,
+        limit: limits.bytes,
+        remedy: "split the file",
+    };
+    let mut documents = Vec::new();
+    if let Some(pod) = image_alone(arguments) {
+        documents.extend(manifest::read("command line", pod.as_bytes(), &limits).documents);
+    }
+    files.each(|name, bytes| {
+        let reading = manifest::read(name, &bytes, &limits);
+        if reading.documents.is_empty() && reading.errors.is_empty() {
+            errors.push(format!("{name}: no Kubernetes object in it: is it the right file?"));
+        }
+        errors.extend(reading.errors.iter().map(ToString::to_string));
+        documents.extend(reading.documents);
+    })?;
+    Ok(documents)
+}
+
+/// A Pod with the image that was named, to see on which nodes it runs.
+fn image_alone(arguments: &CheckArguments) -> Option<String> {
+    let image = arguments.image.as_ref()?.to_string();
+    let requires = arguments.requires.as_ref().map(ToString::to_string);
+    let annotations = requires.map(|requires| (demand::REQUIRES_ANNOTATION, requires));
+    let annotations: BTreeMap<&str, String> = annotations.into_iter().collect();
+    let resource = arguments.source.resource.first()?;
+    let limits = BTreeMap::from([(resource, arguments.count)]);
+    let pod = serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": image, "annotations": annotations},
+        "spec": {
+            "containers": [{"name": "image", "image": image, "resources": {"limits": limits}}],
+            "tolerations": [{"operator": "Exists"}],
+        },
+    });
+    Some(pod.to_string())
+}
+
+/// What has been told so far.
+#[derive(Default)]
+struct Told {
+    documents: Vec<Document>,
+    results: Vec<CheckResult>,
+    skipped: Vec<Skipped>,
+    errors: Vec<String>,
+}
+
+struct Judge<'a> {
+    assessor: Assessor<'a>,
+    reader: Reader<'a>,
+    fleet: &'a Fleet,
+    selectors: Selectors,
+    strict: bool,
+    told: Told,
+}
+
+impl Judge<'_> {
+    fn document(&mut self, document: &manifest::Document) {
+        match self.reader.read(&document.object) {
+            Ok(Reading::Workload(workload)) if workload.groups.is_empty() => {
+                self.skip(document, "it asks for no GPU");
+            }
+            Ok(Reading::Workload(workload)) => self.workload(document, &workload),
+            Ok(Reading::Skipped(skip)) => self.skip(document, reason(&skip)),
+            Err(error) => {
+                let position = document.position_of(error.field());
+                let place = format!("{}:{position}", document.source);
+                self.told.errors.push(format!("{place}: {error}"));
+            }
+        }
+    }
+
+    fn skip(&mut self, document: &manifest::Document, reason: &str) {
+        self.told.skipped.push(Skipped {
+            source: format!("{}:{}", document.source, document.position),
+            reason: format!("{}: {reason}", named(document)),
+        });
+    }
+
+    fn workload(&mut self, document: &manifest::Document, workload: &Workload) {
+        for group in &workload.groups {
+            let faults = declarations(document, &group.demand);
+            self.told.errors.extend(faults);
+            let demand = self.placed(&group.demand);
+            let assessment = self.assessor.assess(&demand, self.fleet);
+            let (mode, complaint) = mode(&demand);
+            let mut answer = answer::answer(&self.assessor, &assessment, self.fleet, mode);
+            answer.advice.extend(complaint);
+            let number = self.told.documents.len();
+            let results = results(&assessment, &self.assessor, number);
+            let mut told = self.told(document, &assessment, answer);
+            if workload.groups.len() > 1 {
+                told.pods = Some(group.demand.path.to_string());
+            }
+            self.told.documents.push(told);
+            self.told.results.extend(results);
+        }
+    }
+
+    /// The demand; on GPUs that a person named, one that may land on each of them.
+    fn placed(&self, demand: &Demand) -> Demand {
+        let mut demand = demand.clone();
+        if self.selectors == Selectors::Ignored {
+            demand.placement = demand.placement.unselected();
+            demand.placement.tolerations.push(Toleration::everything());
+        }
+        demand
+    }
+
+    /// Strictly, one kind of GPU on which it fails is enough, whatever the evidence.
+    fn strictly(&self, decision: Decision, assessment: &Assessment<'_>) -> Decision {
+        let mut candidates = assessment.containers.iter().flat_map(|one| &one.candidates);
+        let fails = candidates.any(|candidate| candidate.verdict() == Verdict::Fails);
+        if self.strict && fails {
+            Decision::Deny
+        } else {
+            decision
+        }
+    }
+
+    fn told(
+        &self,
+        document: &manifest::Document,
+        assessment: &Assessment<'_>,
+        answer: Answer,
+    ) -> Document {
+        let ruling = Ruling {
+            decision: self.strictly(answer.decision, assessment),
+            codes: answer.codes.clone(),
+        };
+        let policy = self.assessor.policy;
+        let name = document.name.as_deref().unwrap_or("(no name)");
+        let worst = assessment.worst(policy);
+        let fits = worst.filter(|(_, candidate)| candidate.fit(policy) <= Fit::Mixed);
+        let count = |candidate: &Candidate<'_>| candidate.nodes + candidate.pools;
+        let classes = assessment.classes.iter();
+        let candidates = classes.map(|class| class.nodes + class.pools.len()).sum();
+        Document {
+            source: document.source.to_string(),
+            position: Some(place(document.position)),
+            namespace: document.namespace.clone(),
+            runs_on: Some(fits.map(|(_, candidate)| count(candidate)).sum()),
+            message: answer.text.clone(),
+            advice: answer.advice.clone(),
+            note: answer.note,
+            containers: containers(document, assessment),
+            warnings: answer.warnings(),
+            ..Document::of(&document.kind.kind, name, &ruling, candidates)
+        }
+    }
+}
+
+/// Declarations of the author that cannot be read.
+fn declarations(document: &manifest::Document, demand: &Demand) -> Vec<String> {
+    let mut errors = Vec::new();
+    for container in &demand.containers {
+        if let Some(Err(error)) = contents::declaration(container) {
+            errors.push(format!(
+                "{}:{}: annotation {} for container \"{}\": {error}",
+                document.source,
+                document.position_of(&container.field),
+                demand::REQUIRES_ANNOTATION,
+                container.name.escape_default()
+            ));
+        }
+    }
+    errors
+}
+
+fn mode(demand: &Demand) -> (Mode, Option<String>) {
+    match demand.mode.as_deref().map(str::parse::<Mode>) {
+        None => (Mode::Enforce, None),
+        Some(Ok(mode)) => (mode, None),
+        Some(Err(error)) => {
+            let text = format!("annotation {}: {error}; enforce applies", demand::MODE_ANNOTATION);
+            (Mode::Enforce, Some(text))
+        }
+    }
+}
+
+const fn place(position: manifest::Position) -> Place {
+    Place {
+        line: position.line,
+        column: position.column,
+    }
+}
+
+const fn reason(skip: &Skip) -> &'static str {
+    match skip {
+        Skip::NoKind => "it does not say what it is",
+        Skip::Kind(_) => "it makes no Pods",
+        Skip::MirrorPod => "the kubelet runs static Pods whatever is answered",
+        Skip::Deleted => "it is being deleted",
+    }
+}
+
+/// An object in words: `Deployment ml/train`.
+fn named(document: &manifest::Document) -> String {
+    let name = document.name.as_deref().unwrap_or("(no name)");
+    let kind = &document.kind.kind;
+    match &document.namespace {
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
+        None => format!("{kind} {name}"),
+    }
+}
+
+fn containers(
+    document: &manifest::Document,
+    assessment: &Assessment<'_>,
+) -> Vec<ContainerReport> {
+    let told = |assessed: &Assessed<'_>| ContainerReport {
+        name: assessed.container.name.clone(),
+        image: answer::full_name(assessed.container.image.as_deref().unwrap_or_default()),
+        field: assessed.container.field.to_string(),
+        position: Some(place(document.position_of(&assessed.container.field))),
+        decision: assessed.ruling.decision,
+        codes: assessed.ruling.codes.clone(),
+    };
+    assessment.containers.iter().map(told).collect()
+}
+
+/// One for each container and kind of GPU.
+fn results(
+    assessment: &Assessment<'_>,
+    assessor: &Assessor<'_>,
+    document: usize,
+) -> Vec<CheckResult> {
+    let mut results = Vec::new();
+    for assessed in &assessment.containers {
+        for candidate in &assessed.candidates {
+            let mut found = on_class(assessed, candidate, assessor);
+            if found.is_empty() {
+                found.push(unknown(candidate));
+            }
+            for result in &mut found {
+                result.document = document;
+                result.container = Some(assessed.container.name.clone());
+                result.image = assessed.container.image.as_deref().map(answer::full_name);
+            }
+            results.extend(found);
+        }
+    }
+    results
+}
+
+fn on_class(
+    assessed: &Assessed<'_>,
+    candidate: &Candidate<'_>,
+    assessor: &Assessor<'_>,
+) -> Vec<CheckResult> {
+    let nodes = candidate.nodes + candidate.pools;
+    let hosts = candidate.hosts.iter().filter_map(|judged| {
+        let contents = assessed.on(judged.host)?;
+        let least = least(assessor.knowledge.catalog, &contents.software, judged.host);
+        let found = report::Finding {
+            host: HostReport::of(judged.host, false, least, nodes),
+            contents,
+            judgement: &judged.judgement,
+        };
+        let findings = judged.judgement.findings.iter();
+        let codes = findings.map(|finding| finding.code).collect();
+        Some(found.result(None, codes, report::Texts::default()))
+    });
+    hosts.collect()
+}
+
+/// Nodes of which nothing is known.
+fn unknown(candidate: &Candidate<'_>) -> CheckResult {
+    let why = candidate.doubt.map(|doubt| doubt.to_string());
+    let reason = why.unwrap_or_else(|| "its GPUs are not known".to_owned());
+    let nodes = candidate.nodes + candidate.pools;
+    let host = HostReport::of(&Host::default(), false, LeastDriver::Unknown, nodes);
+    CheckResult::unknown(host, reason)
+}
+
+/// What is worth a line on stderr.
+fn notes(report: &Report, arguments: &CheckArguments) -> Vec<String> {
+    let mut notes = Vec::new();
+    let decided = |wanted| {
+        let documents = report.documents.iter();
+        documents.filter(|document| document.decision == wanted).count()
+    };
+    let open = decided(Decision::Undecided);
+    if open > 0 && arguments.on_unknown == OnUnknown::Ok {
+        notes.push(format!(
+            "not known of {open} of {}: exit status 0 (3 with --on-unknown=fail)",
+            report.documents.len()
+        ));
+    }
+    if !report.skipped.is_empty() {
+        let skipped = report.skipped.len();
+        let noun = if skipped == 1 { "object" } else { "objects" };
+        notes.push(format!("{skipped} {noun} not judged (-o wide tells why)"));
+    }
+    notes
+}
