@@ -42,7 +42,7 @@ pub enum Command {
     /// Review Pods for the API server.
     Webhook(WebhookArguments),
     /// Tell whether an image or a torch build runs on a GPU.
-    Check(CheckArguments),
+    Check(Box<CheckArguments>),
     /// Show which GPUs a cluster has, and what is known of them.
     Nodes(NodesArguments),
     /// Tell what a code means, and what to do about it.

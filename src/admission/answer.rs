@@ -101,13 +101,14 @@ pub fn answer<'a>(
         assessment,
         selection: schedule::selection(&assessment.demand.placement),
         way,
+        decision,
     };
     Answer {
         decision,
         codes,
         text: teller.text(),
-        causes: teller.causes(decision),
-        findings: teller.findings(decision),
+        causes: teller.causes(),
+        findings: teller.findings(),
         advice: teller.advice(),
         note: note(assessment.softened),
     }
@@ -138,6 +139,8 @@ struct Teller<'b, 'a> {
     assessment: &'b Assessment<'a>,
     selection: String,
     way: Option<Way>,
+    /// By the mode.
+    decision: Decision,
 }
 
 impl<'a> Teller<'_, 'a> {
@@ -178,8 +181,8 @@ impl<'a> Teller<'_, 'a> {
         })
     }
 
-    fn causes(&self, decision: Decision) -> Vec<CauseLine> {
-        if decision != Decision::Deny {
+    fn causes(&self) -> Vec<CauseLine> {
+        if self.decision != Decision::Deny {
             return Vec::new();
         }
         let refused = |assessed: &&Assessed<'_>| assessed.ruling.decision == Decision::Deny;
@@ -214,9 +217,9 @@ impl<'a> Teller<'_, 'a> {
 
     /// A line for each container of which something is to be said; for a Pod whose containers are well only each for
     /// itself, one for all.
-    fn findings(&self, decision: Decision) -> Vec<String> {
+    fn findings(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
-        match decision {
+        match self.decision {
             Decision::Warn => lines.extend(self.warned()),
             Decision::Undecided if self.assessor.policy.unchecked == Unchecked::Told => {
                 lines.extend(self.gaps());
@@ -229,7 +232,11 @@ impl<'a> Teller<'_, 'a> {
 
     fn warned(&self) -> Vec<String> {
         let note = note(self.assessment.softened);
-        let note = if note.is_empty() { String::new() } else { format!("; {note}") };
+        let note = if note.is_empty() {
+            String::new()
+        } else {
+            format!("; {note}")
+        };
         let told = |decision| matches!(decision, Decision::Warn | Decision::Deny);
         let mut lines: Vec<String> = Vec::new();
         for assessed in &self.assessment.containers {
@@ -290,9 +297,9 @@ impl<'a> Teller<'_, 'a> {
                 selection: &self.selection,
                 way: self.way.as_ref(),
             },
-            skip: match self.assessor.policy.pod_modes {
-                Permission::Allowed => Skip::Offered,
-                Permission::Ignored => Skip::Withheld,
+            skip: match (self.decision, self.assessor.policy.pod_modes) {
+                (Decision::Deny, Permission::Allowed) => Skip::Offered,
+                _ => Skip::Withheld,
             },
         })
     }

@@ -143,11 +143,8 @@ fn first_line(
 ) -> String {
     let sentence = cause::sentence(shown.finding, shown.host, &subject.thing.noun());
     let (scope, code) = reach(subject, candidates, ruling, shown.finding.code);
-    layout::headline(
-        &format!("{}{sentence}{scope}", who(subject)),
-        &others(ruling, shown.finding.code),
-        code,
-    )
+    let sentence = format!("{}{sentence}", who(subject));
+    layout::headline(&sentence, &scope, &others(ruling, shown.finding.code), code)
 }
 
 /// A warning about how something is written, in one line.
@@ -195,8 +192,8 @@ pub fn warning(
         }
         Some(Way::Within(_) | Way::Elsewhere(_)) | None => String::new(),
     };
-    let whole = format!("{}{sentence}{scope}{way}{note}", who(subject));
-    layout::warning(&whole, code)
+    let sentence = format!("{}{sentence}", who(subject));
+    layout::warning(&sentence, &[&scope, note, &way], code)
 }
 
 /// How far a cause reaches, and the code that the whole then has.
@@ -234,7 +231,7 @@ pub fn unchecked(
     let fix = fix::of_gap(first.name, suggestion);
     lines.push(Line::new("fix", fix, Weight::Needed));
     lines.push(more(Code::Unchecked));
-    layout::text(layout::headline(&sentence, "", Code::Unchecked), lines)
+    layout::text(layout::headline(&sentence, "", "", Code::Unchecked), lines)
 }
 
 /// The same in one line, for a warning.
@@ -251,7 +248,7 @@ pub fn unchecked_warning(subject: &Subject<'_>, candidates: &[&Candidate<'_>]) -
         None => place::doubt(candidates),
     };
     let sentence = format!("{}admitted unchecked: {doubt}", who(subject));
-    layout::warning(&sentence, Code::Unchecked)
+    layout::warning(&sentence, &[], Code::Unchecked)
 }
 
 /// The text where it is the nodes that are not known.
@@ -266,7 +263,7 @@ fn unplaced(subject: &Subject<'_>, candidates: &[&Candidate<'_>]) -> String {
         ),
         more(Code::Unchecked),
     ];
-    layout::text(layout::headline(&sentence, "", Code::Unchecked), lines)
+    layout::text(layout::headline(&sentence, "", "", Code::Unchecked), lines)
 }
 
 /// The first host on which the software leaves something open.

@@ -46,6 +46,10 @@ Examples:
 /// Options of the command.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP, override_usage = USAGE)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub struct CheckArguments {
     /// Image, judged by its name: nothing is downloaded.
     #[arg(long, value_name = "IMAGE", value_parser = Checked::<Reference>::new(),

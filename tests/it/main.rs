@@ -12,6 +12,8 @@ mod cases;
 mod catalog;
 mod check;
 mod cluster;
+mod examples;
+mod false_denials;
 mod layering;
 mod manifest;
 mod nodes;

@@ -47,13 +47,13 @@ fn the_example_cluster_is_a_line_for_each_class() {
         "\
 NODES  GPUS  PRODUCT                  SM     MEMORY  DRIVER      CUDA  ARCH   NOTES
 2      16    NVIDIA A100-SXM4-80GB    sm_80  80 GiB  535.183.01  12.2  amd64
+2      16    NVIDIA H100 80GB HBM3    sm_90  80 GiB  550.144.03  12.4  amd64
 1      7     NVIDIA-A100-SXM4-80GB-M  sm_80  80 GiB  550.144.03  12.4  amd64  MIG mixed
-             IG-1g.10gb +
-             NVIDIA-A100-SXM4-80GB
-2      16    NVIDIA-H100-80GB-HBM3    sm_90  80 GiB  550.144.03  12.4  amd64
+             IG-1g.10gb + NVIDIA
+             A100-SXM4-80GB
 1      1     Orin (nvgpu)             sm_87  61 GiB  ?           12.6  arm64
 4      16    Tesla P100-PCIE-16GB     sm_60  16 GiB  550.54.15   12.4  amd64
-1      4     Tesla-T4                 sm_75  15 GiB  535.183.01  12.2  amd64  replicas 4; shared by
+1      4     Tesla T4                 sm_75  15 GiB  535.183.01  12.2  amd64  replicas 4; shared by
                                                                               time-slicing
 "
     );

@@ -13,7 +13,7 @@ pub fn advice(advice: &Advice<'_>) -> String {
         Advice::Runtime { nodes, class } => runtime(*nodes, class),
         Advice::Implicit { container, access } => implicit(container, access),
     };
-    layout::warning(&sentence, advice.code())
+    layout::warning(&sentence, &[], advice.code())
 }
 
 /// Container runtimes mount 64 MiB at /dev/shm (containerd, CRI-O: `shm_size`), which NCCL and the workers of

@@ -64,11 +64,23 @@ impl Line {
     }
 }
 
-/// The first line: a sentence, and behind it what must not be cut.
-pub(super) fn headline(sentence: &str, others: &str, code: Code) -> String {
+/// The first line: a sentence, how far it reaches if there is room to say so, and behind it what must not be cut.
+pub(super) fn headline(sentence: &str, scope: &str, others: &str, code: Code) -> String {
     let tail = format!("{others} [{code}]");
-    let sentence = &plain(sentence);
-    clipped(sentence, HEADLINE_LIMIT - tail.len()) + &tail
+    let room = HEADLINE_LIMIT - tail.len();
+    fitting(&plain(sentence), &[&plain(scope)], room) + &tail
+}
+
+/// A sentence with what can be added to it within a limit: all of the additions, or the first ones, or none.
+fn fitting(sentence: &str, additions: &[&str], limit: usize) -> String {
+    let mut text = sentence.to_owned();
+    for addition in additions {
+        if text.chars().count() + addition.chars().count() > limit {
+            break;
+        }
+        text.push_str(addition);
+    }
+    clipped(&text, limit)
 }
 
 /// Whether a sentence fits into the first line without being cut.
@@ -76,13 +88,13 @@ pub(super) fn fits(sentence: &str, code: Code) -> bool {
     sentence.chars().count() + " []".len() + code.word().len() <= HEADLINE_LIMIT
 }
 
-/// A warning: all in one line.
-pub(super) fn warning(sentence: &str, code: Code) -> String {
+/// A warning: all in one line, with the additions for which there is room.
+pub(super) fn warning(sentence: &str, additions: &[&str], code: Code) -> String {
     let tail = format!(" [{code}]");
-    clipped(
-        &format!("gpu-capgate: {}", plain(sentence)),
-        WARNING_LIMIT - tail.len(),
-    ) + &tail
+    let sentence = format!("gpu-capgate: {}", plain(sentence));
+    let additions: Vec<String> = additions.iter().map(|addition| plain(addition)).collect();
+    let additions: Vec<&str> = additions.iter().map(String::as_str).collect();
+    fitting(&sentence, &additions, WARNING_LIMIT - tail.len()) + &tail
 }
 
 /// A warning about how something is written: all in one line, without a code.
@@ -152,14 +164,14 @@ mod tests {
 
     #[test]
     fn a_long_sentence_is_cut_before_the_code() {
-        let line = headline(&"x".repeat(500), ", and 1 other cause", Code::Arch);
+        let line = headline(&"x".repeat(500), "", ", and 1 other cause", Code::Arch);
         assert_eq!(line.len(), HEADLINE_LIMIT);
         assert!(
             line.ends_with("x..., and 1 other cause [GPU-ARCH]"),
             "{line}"
         );
         assert_eq!(
-            warning(&"x".repeat(500), Code::CpuBuild).len(),
+            warning(&"x".repeat(500), &[", and more"], Code::CpuBuild).len(),
             WARNING_LIMIT
         );
     }

@@ -87,6 +87,7 @@ pub(super) fn nodes(place: Place<'_>, candidates: &[&Candidate<'_>]) -> String {
         .collect();
     let more = match kinds.len() - shown.len() {
         0 => String::new(),
+        1 => " and 1 other kind".to_owned(),
         more => format!(" and {more} other kinds"),
     };
     let matching = matching(selection);

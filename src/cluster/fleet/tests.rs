@@ -100,7 +100,7 @@ fn our_labels_alone_are_enough() {
     let labels = json!({"gpu-capgate.io/gpu.count": "2", "gpu-capgate.io/product.Tesla-T4": "2", "gpu-capgate.io/sm-75": "2",
         "gpu-capgate.io/driver.version": "535.104.05", "gpu-capgate.io/platform": "dgpu", "gpu-capgate.io/runtime.mode": "unknown"});
     let found = known(&node(labels, json!({GPU: "2"}))).unwrap();
-    assert_eq!(hosts(&found, GPU), ["Tesla-T4 (7.5) 535.104.05"]);
+    assert_eq!(hosts(&found, GPU), ["Tesla T4 (7.5) 535.104.05"]);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn discovery_labels_of_both_generations_are_read() {
     let found = known(&node(gfd(), json!({GPU: "8"}))).unwrap();
     assert_eq!(
         hosts(&found, GPU),
-        ["NVIDIA-A100-SXM4-80GB (8.0) 550.54.15"]
+        ["NVIDIA A100-SXM4-80GB (8.0) 550.54.15"]
     );
     let group = found.groups(None).next().unwrap();
     assert!(
@@ -189,7 +189,7 @@ fn mig_devices_are_found_under_their_resource() {
     );
     assert_eq!(
         hosts(&found, GPU),
-        ["NVIDIA-A100-SXM4-80GB (8.0) 550.54.15"]
+        ["NVIDIA A100-SXM4-80GB (8.0) 550.54.15"]
     );
     let more = node(mixed, json!({GPU: "7", "nvidia.com/mig-1g.10gb": "9"}));
     assert_eq!(doubt(&more), Some(Doubt::SeveralModels));

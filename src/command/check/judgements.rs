@@ -10,7 +10,8 @@ use crate::admission::policy::Policy;
 use crate::cli::{CheckArguments, OnUnknown};
 use crate::compat::rules::{LeastDriver, least_driver};
 use crate::compat::{
-    Catalog, Code, CpuArchitecture, Evidence, Host, Judgement, Origin, Proof, Software, Verdict, judge_with,
+    Catalog, Code, CpuArchitecture, Evidence, Host, Judgement, Origin, Proof, Software, Verdict,
+    judge_with,
 };
 use crate::image::alias::AliasError;
 use crate::image::evidence::{Knowledge, Override};
@@ -87,10 +88,9 @@ fn judged(
 
 /// The least driver with which software runs on a host's GPU.
 pub(super) fn least(catalog: &Catalog, software: &Software, host: &Host) -> LeastDriver {
-    host.capability
-        .map_or(LeastDriver::Unknown, |capability| {
-            least_driver(catalog, software, capability)
-        })
+    host.capability.map_or(LeastDriver::Unknown, |capability| {
+        least_driver(catalog, software, capability)
+    })
 }
 
 /// The software by its name, with the gaps that a declaration fills.

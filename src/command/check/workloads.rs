@@ -121,10 +121,7 @@ fn policy(arguments: &CheckArguments) -> Policy {
     }
 }
 
-fn ground(
-    arguments: &CheckArguments,
-    knowledge: Knowledge<'_>,
-) -> Result<Ground, WorkloadsError> {
+fn ground(arguments: &CheckArguments, knowledge: Knowledge<'_>) -> Result<Ground, WorkloadsError> {
     if arguments.source.is_given() || arguments.all {
         let loaded = source::fleet(&arguments.source, knowledge.catalog)?;
         return Ok(Ground {
@@ -166,7 +163,9 @@ fn documents(
     files.each(|name, bytes| {
         let reading = manifest::read(name, &bytes, &limits);
         if reading.documents.is_empty() && reading.errors.is_empty() {
-            errors.push(format!("{name}: no Kubernetes object in it: is it the right file?"));
+            errors.push(format!(
+                "{name}: no Kubernetes object in it: is it the right file?"
+            ));
         }
         errors.extend(reading.errors.iter().map(ToString::to_string));
         documents.extend(reading.documents);
@@ -329,7 +328,10 @@ fn mode(demand: &Demand) -> (Mode, Option<String>) {
         None => (Mode::Enforce, None),
         Some(Ok(mode)) => (mode, None),
         Some(Err(error)) => {
-            let text = format!("annotation {}: {error}; enforce applies", demand::MODE_ANNOTATION);
+            let text = format!(
+                "annotation {}: {error}; enforce applies",
+                demand::MODE_ANNOTATION
+            );
             (Mode::Enforce, Some(text))
         }
     }
@@ -361,10 +363,7 @@ fn named(document: &manifest::Document) -> String {
     }
 }
 
-fn containers(
-    document: &manifest::Document,
-    assessment: &Assessment<'_>,
-) -> Vec<ContainerReport> {
+fn containers(document: &manifest::Document, assessment: &Assessment<'_>) -> Vec<ContainerReport> {
     let told = |assessed: &Assessed<'_>| ContainerReport {
         name: assessed.container.name.clone(),
         image: answer::full_name(assessed.container.image.as_deref().unwrap_or_default()),
@@ -435,7 +434,9 @@ fn notes(report: &Report, arguments: &CheckArguments) -> Vec<String> {
     let mut notes = Vec::new();
     let decided = |wanted| {
         let documents = report.documents.iter();
-        documents.filter(|document| document.decision == wanted).count()
+        documents
+            .filter(|document| document.decision == wanted)
+            .count()
     };
     let open = decided(Decision::Undecided);
     if open > 0 && arguments.on_unknown == OnUnknown::Ok {

@@ -40,8 +40,11 @@ impl<'a> Models<'a> {
     pub(super) fn measured(&mut self, name: &str, capability: ComputeCapability) -> Host {
         let known = self.named(name);
         let agreeing = known.filter(|host| host.capability == Some(capability));
+        // Labels have dashes where names have spaces; one model is to have one name.
+        let whole = agreeing.as_ref().and_then(|host| host.product.clone());
+        let whole = whole.filter(|whole| whole.replace(' ', "-") == name);
         Host {
-            product: Some(name.into()),
+            product: whole.or_else(|| Some(name.into())),
             capability: Some(capability),
             platform: self.platform(capability),
             ..agreeing.unwrap_or_default()

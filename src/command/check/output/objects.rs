@@ -68,11 +68,16 @@ pub(super) fn named(document: &Document) -> String {
 fn decisions(report: &Report, look: Look) -> String {
     let mut table = Table::new(["DECISION", "OBJECT", "RUNS ON", "CODES"]);
     for document in &report.documents {
-        let runs_on = document.runs_on.unwrap_or_default();
+        let runs_on = match document.runs_on {
+            Some(good) if !document.containers.is_empty() => {
+                format!("{good} of {}", document.candidates)
+            }
+            Some(_) | None => dash(),
+        };
         table.row(vec![
             document.decision.to_string(),
             named(document),
-            format!("{runs_on} of {}", document.candidates),
+            runs_on,
             codes(&document.codes),
         ]);
     }
@@ -123,7 +128,15 @@ fn explain(document: &Document, text: &mut String) {
 }
 
 fn classes(results: &[&CheckResult], look: Look) -> String {
-    let mut table = Table::new(["CONTAINER", "VERDICT", "NODES", "GPU", "DRIVER", "CODES", "NOT KNOWN"]);
+    let mut table = Table::new([
+        "CONTAINER",
+        "VERDICT",
+        "NODES",
+        "GPU",
+        "DRIVER",
+        "CODES",
+        "NOT KNOWN",
+    ]);
     for result in results {
         let host = &result.host;
         let driver = host.driver.map(|driver| driver.to_string());
@@ -134,7 +147,11 @@ fn classes(results: &[&CheckResult], look: Look) -> String {
             gpu(host),
             driver.unwrap_or_else(dash),
             codes(&result.codes),
-            result.gaps.first().map(|gap| gap.reason.clone()).unwrap_or_default(),
+            result
+                .gaps
+                .first()
+                .map(|gap| gap.reason.clone())
+                .unwrap_or_default(),
         ]);
     }
     table.text(look)
@@ -148,7 +165,10 @@ fn summary(report: &Report, text: &mut String) {
         return;
     }
     let counts = DECISIONS.iter().filter_map(|(decision, word)| {
-        let of_it = report.documents.iter().filter(|one| one.decision == *decision);
+        let of_it = report
+            .documents
+            .iter()
+            .filter(|one| one.decision == *decision);
         let count = of_it.count();
         (count > 0).then(|| format!("{count} {word}"))
     });
@@ -164,7 +184,8 @@ fn coloured(table: &str) -> String {
         let decision = DECISIONS.iter().find_map(|(decision, _)| {
             let word = decision.to_string();
             let rest = line.strip_prefix(&word)?;
-            rest.starts_with(' ').then(|| (style(*decision), word, rest.to_owned()))
+            rest.starts_with(' ')
+                .then(|| (style(*decision), word, rest.to_owned()))
         });
         let _ = match decision {
             Some((style, word, rest)) => writeln!(text, "{style}{word}{style:#}{rest}"),
