@@ -40,7 +40,8 @@
 //! node/inventory node/allocate
 //! ```
 //!
-//! Who talks to whom outside: `cluster/watch`, `admission/certificates` and `node/labeller` hold a Kubernetes client;
+//! Who talks to whom outside: `cluster/watch`, `admission/certificates`, `node/labeller` and, for commands,
+//! `command/source/live` hold a Kubernetes client;
 //! `node/kubelet` and `node/plugin` speak the device-plugin API; nothing else leaves the process.
 
 pub mod admission;

@@ -1,17 +1,23 @@
-//! Where nodes come from: files (`files`), or a live cluster.
+//! Where nodes come from: files (`files`), or a live cluster (`cluster`, by way of `live`, which alone holds a client).
 //!
 //! Both end in a [`Listing`], so that the same objects give the same fleet. Decides nothing.
 
+mod cluster;
 mod files;
+mod live;
+mod workloads;
 
 use std::path::PathBuf;
 
 use crate::cli::SourceArguments;
 use crate::cluster::fleet::{Fleet, Listing, ListingError, Settings};
 use crate::cluster::resource::GpuResources;
+use crate::cluster::workload::Kinds;
 use crate::compat::Catalog;
 
 pub use files::FileError;
+pub use live::ClusterError;
+pub use workloads::Workloads;
 
 /// What was read.
 #[derive(Debug)]
@@ -32,6 +38,9 @@ pub enum SourceError {
     /// A file or folder cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The cluster cannot be read.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// Nothing that was read is a node.
     #[error(
         "--nodes {}: no Node in it{}: make the file with \"kubectl get nodes -o yaml\" or with \"gpu-capgate snapshot\"",
@@ -67,9 +76,9 @@ fn broken(errors: &[ListingError]) -> String {
 /// # Errors
 /// See [`SourceError`]. An object that cannot be used is none: it is in [`Loaded::errors`].
 pub fn fleet(arguments: &SourceArguments, catalog: &Catalog) -> Result<Loaded, SourceError> {
-    let mut listing = listing(arguments, catalog)?;
+    let (mut listing, mut notes) = listing(arguments, catalog)?;
     let fleet = listing.fleet();
-    let mut notes = listing.notes();
+    notes.extend(listing.notes());
     if fleet.nodes() == 0 && !fleet.has_pools() {
         notes.push(format!(
             "{} nodes, and none of them has GPUs by the name of {}",
@@ -85,16 +94,28 @@ pub fn fleet(arguments: &SourceArguments, catalog: &Catalog) -> Result<Loaded, S
     })
 }
 
-/// The objects that the arguments name.
+/// What makes Pods in the cluster that `--context` and `--kubeconfig` name, else in that of the current context.
+///
+/// # Errors
+/// The cluster cannot be read.
+pub fn workloads(arguments: &SourceArguments, kinds: &Kinds) -> Result<Workloads, SourceError> {
+    Ok(workloads::read(arguments, kinds)?)
+}
+
+/// The objects that the arguments name, and notes on what could not be read.
 pub(super) fn listing<'a>(
     arguments: &SourceArguments,
     catalog: &'a Catalog,
-) -> Result<Listing<'a>, SourceError> {
+) -> Result<(Listing<'a>, Vec<String>), SourceError> {
     let settings = Settings {
         resources: GpuResources::named(arguments.resource.iter().map(String::as_str)),
         ..Settings::default()
     };
     let mut listing = Listing::new(settings, catalog);
+    if arguments.nodes.is_empty() {
+        let notes = cluster::read(arguments, &mut listing)?;
+        return Ok((listing, notes));
+    }
     files::read(&arguments.nodes, &mut listing)?;
     if listing.nodes() == 0 && !listing.fleet().has_pools() {
         return Err(SourceError::NoNodes {
@@ -102,5 +123,5 @@ pub(super) fn listing<'a>(
             errors: listing.take_errors(),
         });
     }
-    Ok(listing)
+    Ok((listing, Vec::new()))
 }

@@ -1,5 +1,7 @@
 //! The program `nodes`, with files: what it prints where, and how it ends.
 
+mod live;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
