@@ -23,6 +23,8 @@ use crate::image::repositories::{Repositories, RepositoriesError};
 
 pub use hosts::HostError;
 pub use judgements::{JudgementError, report};
+pub use output::located::Located;
+pub use output::{github, junit, markdown, sarif};
 pub use report::{CheckResult, Document, FactReport, GapReport, HostReport, Report};
 pub use workloads::WorkloadsError;
 

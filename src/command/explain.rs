@@ -61,6 +61,26 @@ pub fn explain(arguments: &cli::ExplainArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The documentation of a code, for other forms of output.
+pub(super) struct Help {
+    /// Its level: `deny`, `warn (deny in strict mode)`.
+    pub(super) level: String,
+    /// What it means, in one line.
+    pub(super) summary: &'static str,
+    /// Everything below that, in Markdown.
+    pub(super) body: &'static str,
+}
+
+/// The documentation of a code; a test rules out that there is none.
+pub(super) fn help(code: Code) -> Option<Help> {
+    let document = Document::new(CODES);
+    document.section(code).map(|section| Help {
+        level: section.level.clone(),
+        summary: section.summary,
+        body: section.body,
+    })
+}
+
 /// All codes, the worst first.
 fn overview(document: &Document<'_>, colors: bool) -> String {
     let mut table = Table::new(["CODE", "LEVEL", "MEANING"]).rigid(0);

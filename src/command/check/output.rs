@@ -1,5 +1,10 @@
 //! Prints an answer in the form that was asked for. Decides nothing.
 
+pub mod github;
+pub mod junit;
+pub(super) mod located;
+pub mod markdown;
+pub mod sarif;
 mod objects;
 mod table;
 
