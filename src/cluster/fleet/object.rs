@@ -61,7 +61,18 @@ impl NodeObject {
     /// # Errors
     /// See [`UnreadableNode`].
     pub fn from_json(node: &serde_json::Value) -> Result<Self, UnreadableNode> {
-        let raw = RawNode::deserialize(node).map_err(UnreadableNode::Malformed)?;
+        Self::named(RawNode::deserialize(node).map_err(UnreadableNode::Malformed)?)
+    }
+
+    /// The same from JSON text. What is not needed, the bulk of it, is skipped over and never held.
+    ///
+    /// # Errors
+    /// See [`UnreadableNode`].
+    pub fn from_text(json: &str) -> Result<Self, UnreadableNode> {
+        Self::named(serde_json::from_str(json).map_err(UnreadableNode::Malformed)?)
+    }
+
+    fn named(raw: RawNode) -> Result<Self, UnreadableNode> {
         if raw.metadata.name.is_empty() {
             return Err(UnreadableNode::Nameless);
         }
@@ -322,6 +333,7 @@ mod tests {
         let typed: KubernetesNode = serde_json::from_value(node.clone()).unwrap();
         let object = NodeObject::from_json(&node).unwrap();
         assert_eq!(NodeObject::from(typed), object);
+        assert_eq!(NodeObject::from_text(&node.to_string()).unwrap(), object);
         assert_eq!(object.taints.len(), 2, "{:?}", object.taints);
         let amount = |capacity, allocatable| Amount {
             capacity,

@@ -100,16 +100,16 @@ impl<'a> Roster<'a> {
         self.nodes.len()
     }
 
+    /// Whether there is a node of that name.
+    #[must_use]
+    pub fn has_node(&self, name: &str) -> bool {
+        self.nodes.contains_key(name)
+    }
+
     /// Takes a node that is new, or that has changed.
     pub fn put_node(&mut self, node: &NodeObject) -> Change {
-        let table = Arc::make_mut(&mut self.table);
-        let labels = node.labels.iter();
-        let mut labels: Box<[PairId]> = labels
-            .filter_map(|(key, value)| table.intern(key, value))
-            .collect();
-        labels.sort_unstable();
         let record = Record {
-            labels,
+            labels: self.labels_of(node),
             traits: self.traits_of(node),
         };
         let before = match self.nodes.get_mut(node.name.as_str()) {
@@ -124,6 +124,20 @@ impl<'a> Roster<'a> {
             }
             None => Change::Visible,
         }
+    }
+
+    /// The table is shared with the fleets that were made of it, and is only copied for a label that is new.
+    fn labels_of(&mut self, node: &NodeObject) -> Box<[PairId]> {
+        let mut labels = Vec::with_capacity(node.labels.len());
+        for (key, value) in &node.labels {
+            let pair = match self.table.find(key, value) {
+                Some(known) => Some(known),
+                None => Arc::make_mut(&mut self.table).intern(key, value),
+            };
+            labels.extend(pair);
+        }
+        labels.sort_unstable();
+        labels.into()
     }
 
     fn traits_of(&mut self, node: &NodeObject) -> Arc<Traits> {

@@ -55,6 +55,9 @@ pub(in crate::cluster) enum Picks {
 }
 
 impl SliceObject {
+    /// The driver whose slices are read.
+    pub const DRIVER: &str = DRIVER;
+
     /// A slice of NVIDIA's GPU driver that belongs to one node; `None` for any other.
     #[must_use]
     pub fn read(slice: ResourceSlice) -> Option<Self> {
