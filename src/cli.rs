@@ -118,6 +118,12 @@ pub struct WebhookArguments {
     /// Extended resource that counts GPUs.
     #[arg(long, default_value = "nvidia.com/gpu", value_parser = resource_name)]
     pub resource: String,
+    /// Label selector of the agents' Pods, in the webhook's namespace.
+    #[arg(
+        long,
+        default_value = "app.kubernetes.io/name=gpu-capgate,app.kubernetes.io/component=agent"
+    )]
+    pub agent_selector: String,
     /// Logging.
     #[command(flatten)]
     pub log: LogArguments,
@@ -161,6 +167,7 @@ impl WebhookArguments {
             configuration,
             ca_secret,
             resource,
+            agent_selector,
             log: _,
         } = self;
         let identity = Identity {
@@ -174,6 +181,7 @@ impl WebhookArguments {
             health: health_listen,
             identity,
             resource,
+            agents: agent_selector,
         }
     }
 }

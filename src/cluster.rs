@@ -5,6 +5,7 @@
 pub mod demand;
 pub mod fleet;
 pub mod manifest;
+pub mod namespaces;
 pub mod placement;
 pub mod pod_hints;
 pub mod quantity;

@@ -34,7 +34,7 @@
 //! compat labels
 //! image/reference image/evidence
 //! cluster/manifest cluster/workload cluster/pod_hints cluster/demand cluster/placement cluster/resource cluster/quantity cluster/selector cluster/taint
-//! cluster/schedule cluster/fleet
+//! cluster/schedule cluster/fleet cluster/namespaces
 //! admission/policy admission/contents admission/assess admission/decision admission/answer
 //! admission/message
 //! node/inventory node/allocate

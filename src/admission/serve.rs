@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use futures::FutureExt;
 use tokio::task::JoinSet;
 
@@ -12,9 +11,9 @@ use super::http;
 use super::policy::Policy;
 use super::review::Reviewer;
 use super::tls;
-use crate::cluster::fleet::Fleet;
+use crate::cluster::fleet;
 use crate::cluster::resource::GpuResources;
-use crate::cluster::watch::{self, SharedFleet};
+use crate::cluster::watch::{self, Freshness, Published};
 use crate::cluster::workload::{Kinds, KindsError};
 use crate::compat::Catalog;
 use crate::image::repositories::{Repositories, RepositoriesError};
@@ -31,6 +30,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The extended resource that counts GPUs.
     pub resource: String,
+    /// Label selector of the agents' Pods, in the webhook's namespace.
+    pub agents: String,
 }
 
 /// Why the webhook could not start or go on.
@@ -80,9 +81,12 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let kinds = Kinds::bundled()?;
     let listener = listen(settings.listen, "--listen").await?;
     let health = listen(settings.health, "--health-listen").await?;
-    let client = kube::Client::try_default()
+    let unreachable = |error| WebhookError::Client(Box::new(error));
+    let config = kube::Config::infer()
         .await
-        .map_err(|error| WebhookError::Client(Box::new(error)))?;
+        .map_err(|error| unreachable(kube::Error::InferConfig(error)))?;
+    let client = kube::Client::try_from(config.clone()).map_err(unreachable)?;
+    let impatient = kube::Client::try_from(without_retries(config)).map_err(unreachable)?;
     let stop = stop_on_signal()?;
     let readiness = Readiness::default();
     let (listed, registered) = (
@@ -90,22 +94,32 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
         readiness.wait_for("registration"),
     );
     let catalog = Catalog::embedded();
-    let fleet: SharedFleet = Arc::new(ArcSwap::from_pointee(Fleet::default()));
+    let published = Published::default();
+    let watched = watch::Settings {
+        fleet: fleet::Settings {
+            resources: GpuResources::named([settings.resource.as_str()]),
+            ..fleet::Settings::default()
+        },
+        pools: Vec::new(),
+        namespace: settings.identity.namespace.clone(),
+        agents: settings.agents,
+        freshness: Arc::<Freshness>::default(),
+    };
 
     let mut tasks: JoinSet<Result<(), WebhookError>> = JoinSet::new();
     tasks.spawn(serve_health(health, readiness, stop.clone()).map(|ended| Ok(ended?)));
     let synced = move || drop(listed);
-    let nodes = watch::follow_nodes(
-        client.clone(),
-        settings.resource.clone(),
+    let following = watch::follow(
+        impatient,
+        watched,
         catalog,
-        Arc::clone(&fleet),
+        published.clone(),
         synced,
         stop.clone(),
     );
-    tasks.spawn(nodes.map(Ok));
+    tasks.spawn(following.map(Ok));
     let reviewer = Reviewer {
-        fleet,
+        fleet: published.fleet,
         resources: GpuResources::named([settings.resource.as_str()]),
         kinds,
         catalog,
@@ -142,4 +156,10 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// For those who wait by themselves, and know why: the client would try again for minutes, and say nothing.
+fn without_retries(mut config: kube::Config) -> kube::Config {
+    config.default_retry = false;
+    config
 }

@@ -1,258 +1,201 @@
-//! Follows the cluster's nodes, and what else decides about candidates, and publishes each state as an immutable
-//! [`Fleet`].
+//! Follows the cluster's nodes, and what else decides about candidates and modes, and publishes each state of them as
+//! an immutable [`ClusterState`].
 //!
-//! Holds the only long watches of the webhook; survives an API server that is away, with the last state kept. Objects
-//! are cut down on arrival; what a burst of events changes is published once.
+//! Holds the only long watches of the webhook; survives an API server that is away, with the last state kept and its
+//! age known. Objects are cut down on arrival; what a burst of events changes is published once, and what changes
+//! nothing is not. Each watch is a `source`; what they tell goes into one `state`.
 
-use std::collections::BTreeSet;
-use std::fmt::Debug;
+mod agents;
+mod contact;
+mod seen;
+mod source;
+mod state;
+mod told;
+mod watched;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::stream::{BoxStream, select_all};
-use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Node as KubernetesNode;
-use k8s_openapi::api::node::v1::RuntimeClass;
-use k8s_openapi::api::resource::v1::{DeviceClass, ResourceSlice};
-use kube::api::Api;
-use kube::runtime::{WatchStreamExt, watcher, watcher::Event};
-use kube::{Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use futures::future::join_all;
+use k8s_openapi::jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::fleet::{Change, DeviceClassObject, Fleet, NodeObject, Roster, Settings, SliceObject};
-use super::resource::GpuResources;
+use super::fleet::{self, Change, DeclaredPool, Fleet, Roster};
+use super::namespaces::NamespaceModes;
 use crate::compat::Catalog;
+use source::Source;
+use state::{Moment, State};
+use told::Told;
 
-/// Most events that are taken before the state is published.
-const BURST: usize = 1024;
+pub use contact::Freshness;
+pub use told::{Standing, Synced};
+pub use watched::Watched;
+
+/// Events that wait to be taken. A watch that tells faster waits.
+const WAITING: usize = 1024;
+/// How long a change waits for others before they are published together; longer where making a fleet takes long, so
+/// that it takes a tenth of the time at most.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// The current fleet; reading it never waits.
 pub type SharedFleet = Arc<ArcSwap<Fleet>>;
+/// The current state; reading it never waits.
+pub type SharedCluster = Arc<ArcSwap<ClusterState>>;
 
-/// Follows the nodes until `stop`. `synced` is called once, when the first whole list of nodes is there.
-pub async fn follow_nodes(
+/// What is known of the cluster at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterState {
+    /// The nodes and what goes with them.
+    pub fleet: Arc<Fleet>,
+    /// The modes that namespaces choose.
+    pub namespaces: Arc<NamespaceModes>,
+    /// Whether all of it has been listed: before that, nothing may be judged.
+    pub synced: Synced,
+    standings: BTreeMap<Watched, Standing>,
+    /// How many objects cannot be read. What was known of them before holds on; one that was not known before may
+    /// be a node that could run anything.
+    pub unreadable: usize,
+}
+
+impl ClusterState {
+    /// What is known of a kind of objects.
+    #[must_use]
+    pub fn standing(&self, watched: Watched) -> Standing {
+        self.standings.get(&watched).copied().unwrap_or_default()
+    }
+}
+
+/// What is watched, and how it is read.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How nodes are read.
+    pub fleet: fleet::Settings,
+    /// Pools that an operator declares.
+    pub pools: Vec<DeclaredPool>,
+    /// The namespace of our agents.
+    pub namespace: String,
+    /// Label selector of our agents' Pods.
+    pub agents: String,
+    /// Where contact with the API server is noted.
+    pub freshness: Arc<Freshness>,
+}
+
+/// Where states are published: the same fleet in both.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// All of it.
+    pub cluster: SharedCluster,
+    /// The fleet alone.
+    pub fleet: SharedFleet,
+}
+
+impl Published {
+    fn store(&self, state: ClusterState) {
+        self.fleet.store(Arc::clone(&state.fleet));
+        self.cluster.store(Arc::new(state));
+    }
+}
+
+/// Follows the cluster until `stop`. `synced` is called once, when everything has been listed as far as it can be.
+pub async fn follow(
     client: kube::Client,
-    resource: String,
+    settings: Settings,
     catalog: &Catalog,
-    fleet: SharedFleet,
+    published: Published,
     synced: impl FnOnce() + Send,
     stop: CancellationToken,
 ) {
-    let streams = [
-        told(&client, |event| Told::Node(Box::new(event))),
-        told(&client, Told::Slice),
-        told(&client, Told::DeviceClass),
-        told(&client, Told::RuntimeClass),
+    let (told, events) = mpsc::channel(WAITING);
+    let sources = sources(&client, &settings, &told);
+    // Sources end when nobody listens any more; the channel may not be held open here.
+    drop(told);
+    let state = State::new(Roster::new(settings.fleet, catalog), &settings.pools);
+    let taking = stop.run_until_cancelled_owned(take(state, events, published, synced));
+    tokio::join!(taking, sources);
+}
+
+/// All watches, together.
+fn sources(
+    client: &kube::Client,
+    settings: &Settings,
+    told: &mpsc::Sender<Told>,
+) -> impl Future<Output = ()> + Send + use<> {
+    macro_rules! source {
+        ($watched:ident, $told:ident) => {
+            tokio::spawn(
+                Source::new(Watched::$watched, Told::$told, client, settings, told).follow(),
+            )
+        };
+    }
+    let sources = [
+        source!(Nodes, Node),
+        source!(AgentPods, AgentPod),
+        source!(RuntimeClasses, RuntimeClass),
+        source!(Namespaces, Namespace),
+        source!(DeviceClasses, DeviceClass),
+        source!(ResourceSlices, Slice),
+        source!(NodePools, NodePool),
     ];
-    let bursts = select_all(streams)
-        .ready_chunks(BURST)
-        .take_until(stop.cancelled());
-    let mut bursts = std::pin::pin!(bursts);
-    let settings = Settings {
-        resources: GpuResources::named([resource.as_str()]),
-        ..Settings::default()
-    };
-    let mut state = State::new(Roster::new(settings, catalog));
+    async {
+        join_all(sources).await;
+    }
+}
+
+/// Takes what is told and publishes what comes of it.
+async fn take(
+    mut state: State<'_>,
+    mut events: mpsc::Receiver<Told>,
+    published: Published,
+    synced: impl FnOnce() + Send,
+) {
     let mut synced = Some(synced);
-    while let Some(burst) = bursts.next().await {
-        let mut change = Change::Hidden;
-        for event in burst {
-            if state.take(event) == Change::Visible {
-                change = Change::Visible;
+    let mut due: Option<Instant> = None;
+    let mut settle = SETTLE;
+    let mut burst = Vec::with_capacity(WAITING);
+    loop {
+        tokio::select! {
+            count = events.recv_many(&mut burst, WAITING) => {
+                if count == 0 {
+                    return;
+                }
             }
+            () = until(state.next()) => {}
+            () = until(due) => {}
         }
-        if change == Change::Hidden || state.nodes == Listed::NotYet {
+        let now = Moment {
+            instant: Instant::now(),
+            time: Timestamp::now(),
+        };
+        for told in burst.drain(..) {
+            state.take(told, now);
+        }
+        state.pass_time(now.instant);
+        if state.synced() == Synced::NotYet || state.change() == Change::Hidden {
             continue;
         }
-        fleet.store(Arc::new(state.roster.fleet()));
-        if let Some(synced) = synced.take() {
-            tracing::info!(nodes = state.roster.nodes(), "nodes listed");
+        let first = synced.take();
+        let at = *due.get_or_insert(now.instant + settle);
+        if first.is_none() && now.instant < at {
+            continue;
+        }
+        published.store(state.publish());
+        due = None;
+        settle = SETTLE.max(now.instant.elapsed() * 10);
+        if let Some(synced) = first {
+            tracing::info!(nodes = state.nodes(), "nodes listed");
             synced();
         }
     }
 }
 
-/// Something that the API server told.
-enum Told {
-    Node(Box<Event<KubernetesNode>>),
-    Slice(Event<ResourceSlice>),
-    DeviceClass(Event<DeviceClass>),
-    RuntimeClass(Event<RuntimeClass>),
-}
-
-/// The events of one kind of objects. A kind that the cluster does not serve, or that we may not read, stays silent.
-fn told<K>(client: &kube::Client, tell: fn(Event<K>) -> Told) -> BoxStream<'static, Told>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let config = watcher::Config::default().any_semantic();
-    watcher(Api::<K>::all(client.clone()), config)
-        .inspect_err(|error| {
-            tracing::warn!(%error, kind = %K::kind(&()), "cannot watch; trying again");
-        })
-        .default_backoff()
-        .filter_map(move |event| std::future::ready(event.ok().map(tell)))
-        .boxed()
-}
-
-/// Whether a kind of objects has been listed whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Listed {
-    NotYet,
-    Whole,
-}
-
-/// What has been told so far.
-struct State<'a> {
-    roster: Roster<'a>,
-    nodes: Listed,
-    /// Names of the objects that running lists have told of.
-    node_names: BTreeSet<String>,
-    slice_names: BTreeSet<String>,
-    device_class_names: BTreeSet<String>,
-    runtime_class_names: BTreeSet<String>,
-}
-
-impl<'a> State<'a> {
-    fn new(roster: Roster<'a>) -> Self {
-        Self {
-            roster,
-            nodes: Listed::NotYet,
-            node_names: BTreeSet::new(),
-            slice_names: BTreeSet::new(),
-            device_class_names: BTreeSet::new(),
-            runtime_class_names: BTreeSet::new(),
-        }
-    }
-
-    fn take(&mut self, told: Told) -> Change {
-        let roster = &mut self.roster;
-        match told {
-            Told::Node(event) => {
-                let done = matches!(*event, Event::InitDone);
-                let change = step(roster, &mut self.node_names, *event, &NODES);
-                if done && self.nodes == Listed::NotYet {
-                    self.nodes = Listed::Whole;
-                    return Change::Visible;
-                }
-                change
-            }
-            Told::Slice(event) => step(roster, &mut self.slice_names, event, &SLICES),
-            Told::DeviceClass(event) => {
-                step(roster, &mut self.device_class_names, event, &DEVICE_CLASSES)
-            }
-            Told::RuntimeClass(event) => step(
-                roster,
-                &mut self.runtime_class_names,
-                event,
-                &RUNTIME_CLASSES,
-            ),
-        }
-    }
-}
-
-/// How a kind of objects gets into the roster, and out of it.
-struct Kind<K> {
-    put: fn(&mut Roster<'_>, K) -> Change,
-    remove: fn(&mut Roster<'_>, &str) -> Change,
-    /// Forgets all whose names a whole list did not tell.
-    keep: fn(&mut Roster<'_>, &BTreeSet<String>) -> Change,
-}
-
-const NODES: Kind<KubernetesNode> = Kind {
-    put: |roster, node| roster.put_node(&NodeObject::from(node)),
-    remove: |roster, name| roster.remove_node(name),
-    keep: |roster, names| roster.keep_nodes(names),
-};
-
-const SLICES: Kind<ResourceSlice> = Kind {
-    put: |roster, slice| match SliceObject::read(slice) {
-        Some(slice) => roster.put_slice(slice),
-        None => Change::Hidden,
-    },
-    remove: |roster, name| roster.remove_slice(name),
-    keep: |roster, names| roster.keep_slices(names),
-};
-
-const DEVICE_CLASSES: Kind<DeviceClass> = Kind {
-    put: |roster, class| {
-        let name = class.name_any();
-        match DeviceClassObject::read(class) {
-            Some(class) => roster.put_device_class(class),
-            None => roster.remove_device_class(&name),
-        }
-    },
-    remove: |roster, name| roster.remove_device_class(name),
-    keep: |roster, names| roster.keep_device_classes(names),
-};
-
-const RUNTIME_CLASSES: Kind<RuntimeClass> = Kind {
-    put: |roster, class| roster.put_runtime_class(class),
-    remove: |roster, name| roster.remove_runtime_class(name),
-    keep: |roster, names| roster.keep_runtime_classes(names),
-};
-
-fn step<K: ResourceExt>(
-    roster: &mut Roster<'_>,
-    names: &mut BTreeSet<String>,
-    event: Event<K>,
-    kind: &Kind<K>,
-) -> Change {
-    match event {
-        Event::Init => {
-            names.clear();
-            Change::Hidden
-        }
-        Event::InitApply(object) => {
-            names.insert(object.name_any());
-            (kind.put)(roster, object)
-        }
-        Event::InitDone => (kind.keep)(roster, &std::mem::take(names)),
-        Event::Apply(object) => (kind.put)(roster, object),
-        Event::Delete(object) => (kind.remove)(roster, &object.name_any()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn node(name: &str, gpus: u32) -> KubernetesNode {
-        let node = json!({"metadata": {"name": name}, "status": {"capacity": {"nvidia.com/gpu": gpus.to_string()}}});
-        serde_json::from_value(node).unwrap()
-    }
-
-    fn nodes(state: &mut State<'_>) -> usize {
-        state.roster.fleet().nodes()
-    }
-
-    #[test]
-    fn a_new_list_replaces_what_was_known() {
-        let mut state = State::new(Roster::new(Settings::default(), Catalog::embedded()));
-        let mut take = |event| state.take(Told::Node(Box::new(event)));
-        assert_eq!(take(Event::Init), Change::Hidden);
-        take(Event::InitApply(node("a", 1)));
-        take(Event::InitApply(node("b", 1)));
-        assert_eq!(take(Event::InitDone), Change::Visible);
-        assert_eq!(nodes(&mut state), 2);
-        let mut take = |event| state.take(Told::Node(Box::new(event)));
-        take(Event::Init);
-        take(Event::InitApply(node("b", 1)));
-        assert_eq!(take(Event::InitDone), Change::Visible);
-        assert_eq!(nodes(&mut state), 1);
-    }
-
-    #[test]
-    fn a_heartbeat_is_not_published() {
-        let mut state = State::new(Roster::new(Settings::default(), Catalog::embedded()));
-        let mut take = |event| state.take(Told::Node(Box::new(event)));
-        assert_eq!(take(Event::Apply(node("a", 1))), Change::Visible);
-        assert_eq!(take(Event::Apply(node("a", 1))), Change::Hidden);
-        assert_eq!(take(Event::Apply(node("a", 2))), Change::Visible);
-        assert_eq!(take(Event::Delete(node("a", 2))), Change::Visible);
-        assert_eq!(take(Event::Delete(node("a", 2))), Change::Hidden);
+/// Waits for a moment, for ever if there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

@@ -19,4 +19,5 @@ mod manifest;
 mod nodes;
 mod scheduler;
 mod support;
+mod watch;
 mod webhook;

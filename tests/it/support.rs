@@ -7,6 +7,7 @@ pub(crate) mod api_server;
 pub(crate) mod http;
 pub(crate) mod kubelet;
 pub(crate) mod process;
+pub(crate) mod watch_server;
 
 /// Longer than any wait of ours; a test that passes never uses it up.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -174,8 +174,11 @@ async fn answer(
     }
 }
 
-/// An object, the list of Nodes (there are none), or a watch on which nothing happens.
+/// An object, the list of Nodes (there are none), or a watch on which nothing happens. Lists are not streamed.
 fn read(objects: &Objects, path: &str, query: &str) -> Response {
+    if query.contains("sendInitialEvents=") {
+        return status(422, "sendInitialEvents is forbidden for watch");
+    }
     if query.contains("watch=") {
         let nothing = futures::stream::pending::<Result<Bytes, std::io::Error>>();
         return Body::from_stream(nothing).into_response();
