@@ -11,6 +11,7 @@ pub mod contents;
 pub mod decision;
 pub mod http;
 pub mod message;
+pub mod owner;
 pub mod policy;
 pub mod review;
 pub mod serve;

@@ -40,9 +40,9 @@
 //! node/inventory node/allocate
 //! ```
 //!
-//! Who talks to whom outside: `cluster/watch`, `admission/certificates`, `node/labeller` and, for commands,
-//! `command/source/live` hold a Kubernetes client;
-//! `node/kubelet` and `node/plugin` speak the device-plugin API; nothing else leaves the process.
+//! Who talks to whom outside: `cluster/watch`, `admission/{certificates,owner,events}`, `node/labeller` and, for
+//! commands, `command/source/live` hold a Kubernetes client; `node/kubelet` and `node/plugin` speak the device-plugin
+//! API; nothing else leaves the process.
 
 pub mod admission;
 pub mod cli;

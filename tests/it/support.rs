@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) mod api_server;
+pub(crate) mod asked_server;
 pub(crate) mod http;
 pub(crate) mod kubelet;
 pub(crate) mod process;

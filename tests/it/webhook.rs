@@ -24,6 +24,7 @@ use crate::support::http::text;
 
 mod certificates;
 mod hostile;
+mod owners;
 mod review;
 mod tls;
 
