@@ -9,6 +9,7 @@ pub mod assess;
 pub mod certificates;
 pub mod contents;
 pub mod decision;
+pub mod events;
 pub mod http;
 pub mod message;
 pub mod owner;

@@ -23,6 +23,7 @@ use crate::support::gpu;
 use crate::support::http::text;
 
 mod certificates;
+mod events;
 mod hostile;
 mod owners;
 mod review;
