@@ -1,4 +1,7 @@
-//! Logs: one line an event on stderr, as text for people or JSON for collectors; and how an error is put in words.
+//! What a process tells of itself: logs (one line an event on stderr, as text for people or JSON for collectors), metric
+//! families ([`metrics`]: how a part registers its own is told there), and how an error is put in words.
+
+pub mod metrics;
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -33,7 +36,20 @@ pub fn start(
             .init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
     }
+    std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// A panic as one line of the log, like all that goes wrong. `RUST_BACKTRACE` adds where it came from.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let owned = payload.downcast_ref::<String>().map(String::as_str);
+    let text = payload.downcast_ref::<&str>().copied().or(owned);
+    let place = panic.location().map(ToString::to_string);
+    let trace = std::backtrace::Backtrace::capture();
+    let trace = (trace.status() == std::backtrace::BacktraceStatus::Captured)
+        .then(|| trace.to_string().replace('\n', " "));
+    tracing::error!(panic = text, place, trace, "a bug: please report it");
 }
 
 /// An error with its causes; a cause that the text before it tells already is not told again.
