@@ -5,14 +5,18 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// How long the health endpoint waits at its end for whoever is connected.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a process still waits for before it is ready. Parts take a token each and drop it when they are.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +38,12 @@ impl Readiness {
             readiness: self.clone(),
             part,
         }
+    }
+
+    /// Whether a part is not ready.
+    #[must_use]
+    pub fn waits_for(&self, part: &'static str) -> bool {
+        self.parts().contains(part)
     }
 
     /// The parts that are not ready.
@@ -102,6 +112,43 @@ pub fn stop_on_signal() -> std::io::Result<CancellationToken> {
     Ok(stop)
 }
 
+/// What a process tells about itself on its health endpoint.
+#[derive(Clone)]
+pub struct Health {
+    /// What it still waits for.
+    pub readiness: Readiness,
+    /// Once cancelled, the process is no longer ready: the cluster sends its work elsewhere.
+    pub stop: CancellationToken,
+    /// Content type and text of `/metrics`.
+    pub metrics: Metrics,
+}
+
+/// Writes the page of `/metrics`; told as a function, because nothing here knows what is counted.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Its `Content-Type`.
+    pub content_type: &'static str,
+    /// Its text, anew for each scrape.
+    pub page: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Health {
+    /// Serves `/livez`, `/readyz` and `/metrics` until `end`: longer than until `stop`, so that a process that is still
+    /// finishing its work says so instead of being taken for dead.
+    ///
+    /// # Errors
+    /// The listener broke.
+    pub async fn serve(self, listener: TcpListener, end: CancellationToken) -> std::io::Result<()> {
+        let metrics = self.metrics.clone();
+        let page = async move || {
+            let kind = [(header::CONTENT_TYPE, metrics.content_type)];
+            (kind, (metrics.page)())
+        };
+        let router = health_routes(self.readiness, self.stop).route("/metrics", get(page));
+        serve_until(listener, router, end).await
+    }
+}
+
 /// Serves `/livez` and `/readyz` until `stop`.
 ///
 /// # Errors
@@ -111,13 +158,32 @@ pub async fn serve_health(
     readiness: Readiness,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let router = Router::new()
+    serve_until(listener, health_routes(readiness, stop.clone()), stop).await
+}
+
+fn health_routes(readiness: Readiness, stop: CancellationToken) -> Router {
+    Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .with_state((readiness, stop.clone()));
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+        .with_state((readiness, stop))
+}
+
+/// A probe or a scraper that keeps its connection open does not hold up the end.
+async fn serve_until(
+    listener: TcpListener,
+    router: Router,
+    end: CancellationToken,
+) -> std::io::Result<()> {
+    let graceful =
+        axum::serve(listener, router).with_graceful_shutdown(end.clone().cancelled_owned());
+    let patience = async {
+        end.cancelled().await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        ended = graceful => ended,
+        () = patience => Ok(()),
+    }
 }
 
 async fn ready(
@@ -148,6 +214,7 @@ mod tests {
         );
         drop(nodes);
         assert_eq!(readiness.waiting(), ["certificate"]);
+        assert!(readiness.waits_for("certificate") && !readiness.waits_for("nodes"));
         drop(certificate);
         assert!(readiness.waiting().is_empty());
     }
