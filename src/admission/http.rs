@@ -1,48 +1,198 @@
-//! The webhook's routes: bytes in, an AdmissionReview out.
+//! The webhook's route: bytes in, an AdmissionReview out, in time and whatever happens.
+//!
+//! What cannot be reviewed is admitted unchecked, in an answer that says so: too many at once, no time left, nodes not
+//! known yet, a bug, an object that is not understood. Only what is no AdmissionReview gets an error. Knows nothing of
+//! how a review is decided.
 
+mod body;
+mod counts;
+mod deadline;
+mod envelope;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
-use super::review::{BadReview, Reviewer};
+use self::body::{End, Read, Room};
+use super::review::{BadReview, Reply};
+use crate::telemetry::metrics::Label;
 
-/// Largest review, in bytes: the API server takes objects of 3 MiB and sends the old one beside the new.
-const BODY_LIMIT: usize = 8 * 1024 * 1024;
-/// Longest that a body may take: the API server gives up before (timeoutSeconds is 30 at most).
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub use counts::{ReviewCounts, Reviewed, Unchecked};
+
+/// Bodies from this size on, in bytes, are reviewed on a thread of their own: they take milliseconds, all others take
+/// microseconds and are reviewed where they are read.
+const LARGE: usize = 128 * 1024;
 /// Longest text that is answered to a request that is no review, in characters; it quotes that request.
 const REASON_LIMIT: usize = 200;
 
-/// `POST /validate`.
-pub fn router(reviewer: Reviewer) -> Router {
-    Router::new()
-        .route("/validate", post(validate))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(Arc::new(reviewer))
+/// What a review came to.
+pub type Answer = Result<Reply, BadReview>;
+
+type Decide = dyn Fn(&[u8]) -> Answer + Send + Sync;
+
+/// How much is done at once; what comes on top is admitted unchecked, at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Reviews that are being decided.
+    pub reviews: usize,
+    /// Bytes of all bodies that are being read or reviewed.
+    pub bytes: usize,
 }
 
-async fn validate(State(reviewer): State<Arc<Reviewer>>, request: Request) -> Response {
-    let body = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &()));
-    let body = match body.await {
-        Ok(Ok(body)) => body,
-        Ok(Err(rejection)) => return rejection.into_response(),
-        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+impl Default for Limits {
+    /// Four of the largest reviews, or thousands of the usual ones: parsed they take about ten times the memory.
+    fn default() -> Self {
+        Self {
+            reviews: 16,
+            bytes: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// What the route needs.
+struct Webhook {
+    answer: Box<Decide>,
+    synced: Box<dyn Fn() -> bool + Send + Sync>,
+    places: Arc<Semaphore>,
+    room: Room,
+    counts: ReviewCounts,
+}
+
+/// How a request ends.
+enum Outcome {
+    Answered(Box<Reply>),
+    Unchecked { uid: String, reason: Unchecked },
+    Refused { code: StatusCode, error: String },
+}
+
+/// `POST /validate`. `answer` decides a review, without waiting for anything; `synced` tells whether it knows the nodes.
+pub fn router(
+    answer: impl Fn(&[u8]) -> Answer + Send + Sync + 'static,
+    synced: impl Fn() -> bool + Send + Sync + 'static,
+    limits: Limits,
+    counts: ReviewCounts,
+) -> Router {
+    let webhook = Webhook {
+        answer: Box::new(answer),
+        synced: Box::new(synced),
+        places: Arc::new(Semaphore::new(limits.reviews)),
+        room: Room::new(limits.bytes),
+        counts,
     };
-    let answer = reviewer.answer(&body).or_else(|error| {
-        let rest = without_objects(&body).ok_or(error)?;
-        tracing::warn!("an object that is not understood is admitted");
-        reviewer.answer(rest.as_bytes())
+    Router::new()
+        .route("/validate", post(validate))
+        .with_state(Arc::new(webhook))
+}
+
+async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    let counts = &webhook.counts;
+    let _held = counts.in_flight.hold();
+    let begin = Instant::now();
+    let outcome = review(&webhook, request, begin).await;
+    counts.duration.observe(begin.elapsed());
+    match outcome {
+        Outcome::Answered(review) => {
+            counts.reviews.add(reviewed(&review));
+            Json(review).into_response()
+        }
+        Outcome::Unchecked { uid, reason } => {
+            counts.reviews.add(Reviewed::Unchecked);
+            counts.unchecked.add(reason);
+            let reason = reason.value();
+            tracing::warn!(uid, reason, "admitted unchecked");
+            Json(envelope::unchecked(&uid, reason)).into_response()
+        }
+        Outcome::Refused { code, error } => {
+            counts.bad_requests.add();
+            refusal(code, &error)
+        }
+    }
+}
+
+async fn review(webhook: &Arc<Webhook>, request: Request, begin: Instant) -> Outcome {
+    if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return Outcome::Refused {
+            code: StatusCode::BAD_REQUEST,
+            error: format!("the body is encoded ({encoding:?}); a review is sent as it is"),
+        };
+    }
+    let deadline = begin + deadline::budget(request.uri().query());
+    let read = body::read(request.into_body(), &webhook.room, deadline).await;
+    let (reason, code) = match read.end {
+        End::Whole => return decide(webhook, read, deadline).await,
+        End::TooLong => (Unchecked::BadBody, StatusCode::PAYLOAD_TOO_LARGE),
+        End::NoRoom => (Unchecked::Concurrency, StatusCode::SERVICE_UNAVAILABLE),
+        End::Late => (Unchecked::Deadline, StatusCode::REQUEST_TIMEOUT),
+        End::Broken => (Unchecked::BadBody, StatusCode::BAD_REQUEST),
+    };
+    unchecked(&read.bytes, reason, code)
+}
+
+/// Decides a review whose body is there.
+async fn decide(webhook: &Arc<Webhook>, read: Read, deadline: Instant) -> Outcome {
+    let Read { bytes, room, .. } = read;
+    let bad_request = StatusCode::BAD_REQUEST;
+    let Ok(place) = Arc::clone(&webhook.places).try_acquire_owned() else {
+        return unchecked(&bytes, Unchecked::Concurrency, bad_request);
+    };
+    if !(webhook.synced)() {
+        return unchecked(&bytes, Unchecked::NotSynced, bad_request);
+    }
+    let decided = if bytes.len() < LARGE {
+        answer(webhook, &bytes)
+    } else {
+        let decided = apart(webhook, bytes.clone(), (place, room));
+        match tokio::time::timeout_at(deadline, decided).await {
+            Ok(decided) => decided,
+            Err(_) => return unchecked(&bytes, Unchecked::Deadline, bad_request),
+        }
+    };
+    decided.unwrap_or_else(|reason| unchecked(&bytes, reason, bad_request))
+}
+
+/// Decides on a thread of its own, which holds its place and its memory also when nobody waits for it any more.
+async fn apart(
+    webhook: &Arc<Webhook>,
+    bytes: Bytes,
+    held: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+) -> Result<Outcome, Unchecked> {
+    let webhook = Arc::clone(webhook);
+    let decided = tokio::task::spawn_blocking(move || {
+        let _held = held;
+        answer(&webhook, &bytes)
     });
-    match answer {
-        Ok(review) => Json(review).into_response(),
-        Err(error) => bad_request(&error),
+    // Panics are caught inside; what is left is a runtime that ends.
+    decided.await.unwrap_or(Err(Unchecked::Panic))
+}
+
+/// What the review came to; an error is the reason not to know.
+fn answer(webhook: &Webhook, bytes: &[u8]) -> Result<Outcome, Unchecked> {
+    // What a review shares with others are snapshots that it cannot change, so nothing is left half done.
+    let decided = catch_unwind(AssertUnwindSafe(|| {
+        (webhook.answer)(bytes).map_err(|error| match without_objects(bytes) {
+            Some(rest) if (webhook.answer)(rest.as_bytes()).is_ok() => None,
+            Some(_) | None => Some(error),
+        })
+    }));
+    match decided {
+        Ok(Ok(review)) => Ok(Outcome::Answered(Box::new(review))),
+        Ok(Err(None)) => Err(Unchecked::BadBody),
+        Ok(Err(Some(error))) => Ok(Outcome::Refused {
+            code: StatusCode::BAD_REQUEST,
+            error: error.to_string(),
+        }),
+        Err(_) => Err(Unchecked::Panic),
     }
 }
 
@@ -57,20 +207,44 @@ fn without_objects(body: &[u8]) -> Option<String> {
         .then(|| review.to_string())
 }
 
+/// Admits what begins as a review; anything else is refused with that code.
+fn unchecked(beginning: &[u8], reason: Unchecked, code: StatusCode) -> Outcome {
+    match envelope::uid(beginning) {
+        Some(uid) => Outcome::Unchecked { uid, reason },
+        None => Outcome::Refused {
+            code,
+            error: format!(
+                "the body is no AdmissionReview of admission.k8s.io/v1 (and not read further: {})",
+                reason.value()
+            ),
+        },
+    }
+}
+
+/// What an answer's own audit annotation says became of it.
+fn reviewed(reply: &Reply) -> Reviewed {
+    let decision = reply.decision();
+    let known =
+        |reviewed: &&Reviewed| decision.is_some_and(|decision| reviewed.value() == decision);
+    let found = Reviewed::ALL.iter().find(known);
+    found.copied().unwrap_or(Reviewed::NotConcerned)
+}
+
 /// A refusal in the API's own format, which the API server shows to whoever sent the request.
-fn bad_request(error: &BadReview) -> Response {
-    let error = shortened(&printable(&error.to_string()));
+fn refusal(code: StatusCode, error: &str) -> Response {
+    let error = shortened(&printable(error));
     tracing::warn!(error, "a request that is no AdmissionReview");
+    let reason = match code {
+        StatusCode::PAYLOAD_TOO_LARGE => "RequestEntityTooLarge",
+        StatusCode::REQUEST_TIMEOUT => "Timeout",
+        StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailable",
+        _ => "BadRequest",
+    };
     let status = json!({
-        "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "BadRequest", "code": 400,
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": reason, "code": code.as_u16(),
         "message": format!("gpu-capgate: {error}"),
     });
-    (
-        StatusCode::BAD_REQUEST,
-        [(header::CONTENT_TYPE, "application/json")],
-        status.to_string(),
-    )
-        .into_response()
+    (code, Json(status)).into_response()
 }
 
 /// Text that quotes a stranger, without what a terminal would obey.

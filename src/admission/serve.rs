@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::certificates::{self, Identity};
-use super::http;
 use super::policy::Policy;
+use super::http::{self, Limits, ReviewCounts};
 use super::review::Reviewer;
 use super::tls;
 use crate::cluster::fleet;
@@ -17,7 +18,11 @@ use crate::cluster::watch::{self, Freshness, Published};
 use crate::cluster::workload::{Kinds, KindsError};
 use crate::compat::Catalog;
 use crate::image::repositories::{Repositories, RepositoriesError};
-use crate::lifecycle::{ListenError, Readiness, listen, serve_health, stop_on_signal};
+use crate::lifecycle::{Health, ListenError, Metrics, Readiness, listen, stop_on_signal};
+use crate::telemetry::metrics::{CONTENT_TYPE, Registry};
+
+/// The part of readiness that waits for the first list of nodes.
+const NODES: &str = "nodes";
 
 /// What the webhook was told to do.
 #[derive(Debug, Clone)]
@@ -90,7 +95,7 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let stop = stop_on_signal()?;
     let readiness = Readiness::default();
     let (listed, registered) = (
-        readiness.wait_for("nodes"),
+        readiness.wait_for(NODES),
         readiness.wait_for("registration"),
     );
     let catalog = Catalog::embedded();
@@ -106,8 +111,22 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
         freshness: Arc::<Freshness>::default(),
     };
 
+    let registry = Registry::default();
+    let counts = ReviewCounts::new(&registry);
+    let waiting = readiness.clone();
+    let nodes_known = move || !waiting.waits_for(NODES);
+
     let mut tasks: JoinSet<Result<(), WebhookError>> = JoinSet::new();
-    tasks.spawn(serve_health(health, readiness, stop.clone()).map(|ended| Ok(ended?)));
+    let telling = Health {
+        readiness,
+        stop: stop.clone(),
+        metrics: Metrics {
+            content_type: CONTENT_TYPE,
+            page: Arc::new(move || registry.page()),
+        },
+    };
+    let end = CancellationToken::new();
+    tasks.spawn(telling.serve(health, end.clone()).map(|ended| Ok(ended?)));
     let synced = move || drop(listed);
     let following = watch::follow(
         impatient,
@@ -145,7 +164,9 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
         let pem = authority.certificate_pem().to_owned();
         let registration =
             certificates::keep_registered(client, identity, pem, registered, stop.clone());
-        let server = tls::serve(listener, config, http::router(reviewer), stop);
+        let answer = move |body: &[u8]| reviewer.answer(body);
+        let router = http::router(answer, nodes_known, Limits::default(), counts);
+        let server = tls::serve(listener, config, router, stop);
         tokio::join!(registration, server);
         Ok(())
     };
@@ -153,6 +174,10 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     // Each task ends when it is told to stop; one that panics or fails before takes the webhook down.
     while let Some(ended) = tasks.join_next().await {
         ended??;
+        // The last one tells of the others.
+        if tasks.len() == 1 {
+            end.cancel();
+        }
     }
     tracing::info!("stopped");
     Ok(())

@@ -6,8 +6,8 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use gpu_capgate::admission::http::router;
 use gpu_capgate::admission::policy::Policy;
+use gpu_capgate::admission::http::{Limits, ReviewCounts, router};
 use gpu_capgate::admission::review::Reviewer;
 use gpu_capgate::cluster::fleet::{NodeObject, Roster, Settings};
 use gpu_capgate::cluster::resource::GpuResources;
@@ -16,6 +16,7 @@ use gpu_capgate::compat::Catalog;
 use gpu_capgate::image::repositories::Repositories;
 use gpu_capgate::labels;
 use gpu_capgate::node::inventory::Inventory;
+use gpu_capgate::telemetry::metrics::Registry;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -26,6 +27,7 @@ mod certificates;
 mod events;
 mod hostile;
 mod owners;
+mod limits;
 mod review;
 mod tls;
 
@@ -79,7 +81,10 @@ fn reviewer(nodes: impl IntoIterator<Item = Value>) -> Reviewer {
 }
 
 fn webhook(nodes: impl IntoIterator<Item = Value>) -> Router {
-    router(reviewer(nodes))
+    let reviewer = reviewer(nodes);
+    let counts = ReviewCounts::new(&Registry::default());
+    let answer = move |body: &[u8]| reviewer.answer(body);
+    router(answer, || true, Limits::default(), counts)
 }
 
 /// A Pod with one container that asks for a GPU.

@@ -83,6 +83,15 @@ pub struct Reply {
     response: Response,
 }
 
+impl Reply {
+    /// What became of the object; `None` if it was none of our business.
+    #[must_use]
+    pub fn decision(&self) -> Option<&str> {
+        let decision = self.response.audit_annotations.get("decision");
+        decision.map(String::as_str)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Response {
