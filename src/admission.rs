@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod assess;
 pub mod certificates;
+mod connections;
 pub mod contents;
 pub mod decision;
 pub mod events;

@@ -9,11 +9,12 @@ mod source;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::admission;
-use crate::admission::certificates::Identity;
+use crate::admission::certificates::{Files, Identity, Source};
 use crate::node;
 use crate::node::kubelet::Advertisement;
 use crate::telemetry::LogFormat;
@@ -100,7 +101,7 @@ pub struct WebhookArguments {
     /// Where reviews are served (TLS).
     #[arg(long, default_value = "0.0.0.0:10250")]
     pub listen: SocketAddr,
-    /// Where /livez and /readyz are served.
+    /// Where /livez, /readyz and /metrics are served.
     #[arg(long, default_value = "0.0.0.0:8081")]
     pub health_listen: SocketAddr,
     /// Namespace of the webhook.
@@ -113,8 +114,23 @@ pub struct WebhookArguments {
     #[arg(long)]
     pub configuration: String,
     /// Secret that holds the webhook's CA; it must be there, and may be empty.
-    #[arg(long)]
-    pub ca_secret: String,
+    #[arg(long, required_unless_present = "tls_cert_file")]
+    pub ca_secret: Option<String>,
+    /// File with the certificate that is served and its chain (PEM), instead of one of our own CA; read again when it
+    /// changes.
+    #[arg(long, requires = "tls_key_file", conflicts_with = "ca_secret")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// File with the key of --tls-cert-file (PEM).
+    #[arg(long, requires = "tls_cert_file")]
+    pub tls_key_file: Option<PathBuf>,
+    /// File with the CAs of --tls-cert-file (PEM), to be added to the caBundle of the configuration; leave it out where
+    /// somebody else writes that.
+    #[arg(long, requires = "tls_cert_file")]
+    pub tls_ca_file: Option<PathBuf>,
+    /// Seconds for which new connections are still served once the webhook is told to stop: until the API server has
+    /// heard that it is gone.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=300))]
+    pub shutdown_delay_seconds: u64,
     /// Extended resource that counts GPUs.
     #[arg(long, default_value = "nvidia.com/gpu", value_parser = resource_name)]
     pub resource: String,
@@ -166,6 +182,10 @@ impl WebhookArguments {
             service,
             configuration,
             ca_secret,
+            tls_cert_file,
+            tls_key_file,
+            tls_ca_file,
+            shutdown_delay_seconds,
             resource,
             agent_selector,
             log: _,
@@ -173,13 +193,25 @@ impl WebhookArguments {
         let identity = Identity {
             namespace,
             service,
-            ca_secret,
             configuration,
+        };
+        let certificate = match (tls_cert_file, tls_key_file) {
+            (Some(certificate), Some(key)) => Source::Files(Files {
+                certificate,
+                key,
+                ca: tls_ca_file,
+            }),
+            // One of the two is given: the command line is refused otherwise.
+            (_, _) => Source::Own {
+                ca_secret: ca_secret.unwrap_or_default(),
+            },
         };
         admission::Settings {
             listen,
             health: health_listen,
             identity,
+            certificate,
+            shutdown_delay: Duration::from_secs(shutdown_delay_seconds),
             resource,
             agents: agent_selector,
         }

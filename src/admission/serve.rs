@@ -1,17 +1,20 @@
-//! The webhook's life: certificate, nodes, server, registration, health endpoint, and an orderly end.
+//! The webhook's life: certificate, nodes, server, health endpoint, and an orderly end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Router;
 use futures::FutureExt;
+use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::certificates::{self, Identity};
-use super::policy::Policy;
+use super::certificates::{CertificateCounts, Identity, Shown, Source, keep_files, keep_own};
 use super::http::{self, Limits, ReviewCounts};
+use super::policy::Policy;
 use super::review::Reviewer;
-use super::tls;
+use super::tls::{Bounds, ConnectionCounts, Served, Server};
 use crate::cluster::fleet;
 use crate::cluster::resource::GpuResources;
 use crate::cluster::watch::{self, Freshness, Published};
@@ -29,10 +32,14 @@ const NODES: &str = "nodes";
 pub struct Settings {
     /// Where reviews are served.
     pub listen: SocketAddr,
-    /// Where `/livez` and `/readyz` are served.
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
     pub health: SocketAddr,
     /// Who it is in the cluster.
     pub identity: Identity,
+    /// Where its certificate comes from.
+    pub certificate: Source,
+    /// How long new connections are still served once it is told to stop.
+    pub shutdown_delay: Duration,
     /// The extended resource that counts GPUs.
     pub resource: String,
     /// Label selector of the agents' Pods, in the webhook's namespace.
@@ -51,18 +58,15 @@ pub enum WebhookError {
     )]
     Client(#[source] Box<kube::Error>),
     /// Service and namespace give no DNS name.
-    #[error("cannot make a certificate for service {service:?} in namespace {namespace:?}")]
-    Certificate {
+    #[error("service {service:?} in namespace {namespace:?} gives no DNS name")]
+    Name {
         /// As given.
         service: String,
         /// As given.
         namespace: String,
         /// What is wrong with them.
-        source: rcgen::Error,
+        source: rustls::pki_types::InvalidDnsNameError,
     },
-    /// The certificate cannot be served.
-    #[error("cannot serve the certificate")]
-    Tls(#[from] rustls::Error),
     /// The data that the program carries are broken.
     #[error("the catalog of repositories in this program is broken")]
     Repositories(#[from] RepositoriesError),
@@ -93,13 +97,32 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let client = kube::Client::try_from(config.clone()).map_err(unreachable)?;
     let impatient = kube::Client::try_from(without_retries(config)).map_err(unreachable)?;
     let stop = stop_on_signal()?;
-    let readiness = Readiness::default();
-    let (listed, registered) = (
-        readiness.wait_for(NODES),
-        readiness.wait_for("registration"),
-    );
-    let catalog = Catalog::embedded();
+    let (readiness, registry) = (Readiness::default(), Registry::default());
+    tell_build(&registry);
+    let listed = readiness.wait_for(NODES);
     let published = Published::default();
+    let served = Arc::new(Served::default());
+    let shown = shown(&settings.identity, &served, &readiness, &registry)?;
+    let reviewer = Reviewer {
+        fleet: Arc::clone(&published.fleet),
+        resources: GpuResources::named([settings.resource.as_str()]),
+        kinds,
+        catalog: Catalog::embedded(),
+        repositories,
+        policy: Policy::default(),
+    };
+    let webhook = Server {
+        listener,
+        served,
+        router: routes(reviewer, &readiness, &registry),
+        bounds: Bounds::default(),
+        counts: ConnectionCounts::new(&registry),
+    };
+
+    let mut tasks: JoinSet<Result<(), WebhookError>> = JoinSet::new();
+    let end = CancellationToken::new();
+    let told = health_page(readiness, registry, stop.clone()).serve(health, end.clone());
+    tasks.spawn(told.map(|ended| Ok(ended?)));
     let watched = watch::Settings {
         fleet: fleet::Settings {
             resources: GpuResources::named([settings.resource.as_str()]),
@@ -110,67 +133,12 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
         agents: settings.agents,
         freshness: Arc::<Freshness>::default(),
     };
-
-    let registry = Registry::default();
-    let counts = ReviewCounts::new(&registry);
-    let waiting = readiness.clone();
-    let nodes_known = move || !waiting.waits_for(NODES);
-
-    let mut tasks: JoinSet<Result<(), WebhookError>> = JoinSet::new();
-    let telling = Health {
-        readiness,
-        stop: stop.clone(),
-        metrics: Metrics {
-            content_type: CONTENT_TYPE,
-            page: Arc::new(move || registry.page()),
-        },
-    };
-    let end = CancellationToken::new();
-    tasks.spawn(telling.serve(health, end.clone()).map(|ended| Ok(ended?)));
     let synced = move || drop(listed);
-    let following = watch::follow(
-        impatient,
-        watched,
-        catalog,
-        published.clone(),
-        synced,
-        stop.clone(),
-    );
+    let catalog = Catalog::embedded();
+    let following = watch::follow(impatient, watched, catalog, published, synced, stop.clone());
     tasks.spawn(following.map(Ok));
-    let reviewer = Reviewer {
-        fleet: published.fleet,
-        resources: GpuResources::named([settings.resource.as_str()]),
-        kinds,
-        catalog,
-        repositories,
-        policy: Policy::default(),
-    };
-    let identity = settings.identity;
-    let serving = async move {
-        let Some(authority) = stop
-            .run_until_cancelled(certificates::authority(&client, &identity))
-            .await
-        else {
-            return Ok(());
-        };
-        let leaf = authority
-            .sign(&identity)
-            .map_err(|source| WebhookError::Certificate {
-                service: identity.service.clone(),
-                namespace: identity.namespace.clone(),
-                source,
-            })?;
-        let config = tls::server_config(leaf)?;
-        let pem = authority.certificate_pem().to_owned();
-        let registration =
-            certificates::keep_registered(client, identity, pem, registered, stop.clone());
-        let answer = move |body: &[u8]| reviewer.answer(body);
-        let router = http::router(answer, nodes_known, Limits::default(), counts);
-        let server = tls::serve(listener, config, router, stop);
-        tokio::join!(registration, server);
-        Ok(())
-    };
-    tasks.spawn(serving);
+    tasks.spawn(keep_certificate(shown, client, settings.certificate, stop.clone()).map(Ok));
+    tasks.spawn(webhook.serve(settings.shutdown_delay, stop).map(Ok));
     // Each task ends when it is told to stop; one that panics or fails before takes the webhook down.
     while let Some(ended) = tasks.join_next().await {
         ended??;
@@ -181,6 +149,67 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+fn tell_build(registry: &Registry) {
+    registry.gauges(
+        "gpu_capgate_build_info",
+        "The version that runs; always 1.",
+        |samples| samples.gauge(&[("version", env!("CARGO_PKG_VERSION"))], 1),
+    );
+}
+
+fn routes(reviewer: Reviewer, readiness: &Readiness, registry: &Registry) -> Router {
+    let waiting = readiness.clone();
+    http::router(
+        move |body: &[u8]| reviewer.answer(body),
+        move || !waiting.waits_for(NODES),
+        Limits::default(),
+        ReviewCounts::new(registry),
+    )
+}
+
+fn shown(
+    identity: &Identity,
+    served: &Arc<Served>,
+    readiness: &Readiness,
+    registry: &Registry,
+) -> Result<Shown, WebhookError> {
+    let shown = Shown::new(
+        identity.clone(),
+        Arc::clone(served),
+        readiness.clone(),
+        Arc::new(OffsetDateTime::now_utc),
+        CertificateCounts::new(registry),
+    );
+    shown.map_err(|source| WebhookError::Name {
+        service: identity.service.clone(),
+        namespace: identity.namespace.clone(),
+        source,
+    })
+}
+
+async fn keep_certificate(
+    shown: Shown,
+    client: kube::Client,
+    source: Source,
+    stop: CancellationToken,
+) {
+    match source {
+        Source::Own { ca_secret } => keep_own(shown, client, ca_secret, stop).await,
+        Source::Files(files) => keep_files(shown, client, files, stop).await,
+    }
+}
+
+fn health_page(readiness: Readiness, registry: Registry, stop: CancellationToken) -> Health {
+    Health {
+        readiness,
+        stop,
+        metrics: Metrics {
+            content_type: CONTENT_TYPE,
+            page: Arc::new(move || registry.page()),
+        },
+    }
 }
 
 /// For those who wait by themselves, and know why: the client would try again for minutes, and say nothing.

@@ -18,7 +18,7 @@
 //! there from the start: a rate over one that has not counted yet is zero, not absent.
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>)
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -212,11 +212,11 @@ impl Registry {
 
 impl Samples<'_> {
     /// One gauge, told from the others of its family by labels; values of labels may be any text.
-    pub fn gauge(&mut self, labels: &[(&str, &str)], value: f64) {
+    pub fn gauge(&mut self, labels: &[(&str, &str)], value: impl Display) {
         self.add("", labels, value);
     }
 
-    fn add(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+    fn add(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
         self.page.push_str(self.name);
         self.page.push_str(suffix);
         for (number, (key, text)) in labels.iter().enumerate() {

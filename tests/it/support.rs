@@ -8,6 +8,7 @@ pub(crate) mod asked_server;
 pub(crate) mod http;
 pub(crate) mod kubelet;
 pub(crate) mod process;
+pub(crate) mod tls;
 pub(crate) mod watch_server;
 
 /// Longer than any wait of ours; a test that passes never uses it up.

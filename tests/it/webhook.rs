@@ -6,8 +6,8 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use gpu_capgate::admission::policy::Policy;
 use gpu_capgate::admission::http::{Limits, ReviewCounts, router};
+use gpu_capgate::admission::policy::Policy;
 use gpu_capgate::admission::review::Reviewer;
 use gpu_capgate::cluster::fleet::{NodeObject, Roster, Settings};
 use gpu_capgate::cluster::resource::GpuResources;
@@ -25,9 +25,10 @@ use crate::support::http::text;
 
 mod certificates;
 mod events;
+mod files;
 mod hostile;
-mod owners;
 mod limits;
+mod owners;
 mod review;
 mod tls;
 

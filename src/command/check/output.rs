@@ -4,8 +4,8 @@ pub mod github;
 pub mod junit;
 pub(super) mod located;
 pub mod markdown;
-pub mod sarif;
 mod objects;
+pub mod sarif;
 mod table;
 
 use std::io::{self, Write};

@@ -72,14 +72,29 @@ impl ApiServer {
 
     /// Stores an object.
     pub(crate) fn with(self, path: &str, object: Value) -> Self {
-        self.objects.lock().unwrap().store(path, object);
+        self.put(path, object);
         self
+    }
+
+    /// Stores an object, in place of another if there is one, while it is used.
+    pub(crate) fn put(&self, path: &str, object: Value) {
+        self.objects.lock().unwrap().store(path, object);
+    }
+
+    /// Deletes an object.
+    pub(crate) fn delete(&self, path: &str) {
+        self.objects.lock().unwrap().by_path.remove(path);
     }
 
     /// Answers the next writes in another way; those that follow are carried out.
     pub(crate) fn instead(self, instead: impl IntoIterator<Item = Instead>) -> Self {
-        self.objects.lock().unwrap().instead.extend(instead);
+        self.next_writes(instead);
         self
+    }
+
+    /// The same while it is used.
+    pub(crate) fn next_writes(&self, instead: impl IntoIterator<Item = Instead>) {
+        self.objects.lock().unwrap().instead.extend(instead);
     }
 
     /// What is stored at a path.

@@ -2,66 +2,63 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
-use gpu_capgate::admission::certificates::Leaf;
-use gpu_capgate::admission::tls::{serve, server_config};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::AsyncReadExt;
+use gpu_capgate::admission::tls::{Bounds, ConnectionCounts, Served, Server};
+use gpu_capgate::telemetry::metrics::Registry;
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::http::{send, send_in_h2};
+use crate::support::http::{send, send_in_h2, text};
+use crate::support::tls::{NAME, TestAuthority, connect};
 use crate::support::{skip_a_minute, within};
 
-const NAME: &str = "webhook.gpu-capgate.svc";
-
 /// A server that is up, and the CA that vouches for it.
-struct Server {
+struct Running {
     address: SocketAddr,
-    authority: CertificateDer<'static>,
+    authority: TestAuthority,
+    served: Arc<Served>,
+    registry: Registry,
     stop: CancellationToken,
     ended: JoinHandle<()>,
 }
 
-/// A CA and a leaf for [`NAME`].
-fn certificate() -> (CertificateDer<'static>, Leaf) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let authority = params.self_signed(&key).unwrap();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new([NAME.to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &issuer).unwrap();
-    let leaf = Leaf {
-        chain: vec![leaf.der().clone()],
-        key: key.into(),
-    };
-    (authority.der().clone(), leaf)
+async fn server(router: Router) -> Running {
+    lingering_server(router, Duration::ZERO).await
 }
 
-async fn server(router: Router) -> Server {
-    let (authority, leaf) = certificate();
+/// A server that goes on taking connections for that long after it is told to stop.
+async fn lingering_server(router: Router, linger: Duration) -> Running {
+    let authority = TestAuthority::made_days_ago(1);
+    let served = Arc::new(Served::default());
+    served.show(authority.leaf()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let config = server_config(leaf).unwrap();
-    let ended = tokio::spawn(serve(listener, config, router, stop.clone()));
-    Server {
+    let (stop, registry) = (CancellationToken::new(), Registry::default());
+    let webhook = Server {
+        listener,
+        served: Arc::clone(&served),
+        router,
+        bounds: Bounds::default(),
+        counts: ConnectionCounts::new(&registry),
+    };
+    Running {
         address,
         authority,
+        served,
+        registry,
+        ended: tokio::spawn(webhook.serve(linger, stop.clone())),
         stop,
-        ended,
     }
 }
 
@@ -69,20 +66,41 @@ fn hello() -> Router {
     Router::new().route("/", get(async || "hello"))
 }
 
-impl Server {
+impl Running {
     /// Connects under a name, with one protocol on offer.
     async fn connect(&self, name: &str, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.authority.clone()).unwrap();
-        let mut config = ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        let stream = TcpStream::connect(self.address).await?;
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        within("a handshake", handshake).await
+        connect(self.address, &self.authority.pem, name, protocol).await
     }
+
+    /// A connection that can be used again and again.
+    async fn kept(&self) -> SendRequest<Body> {
+        let stream = TokioIo::new(self.connect(NAME, "http/1.1").await.unwrap());
+        let (sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    /// A new connection is served.
+    async fn serves(&self) {
+        let stream = self.connect(NAME, "http/1.1").await.unwrap();
+        assert_eq!(send(stream, request(NAME)).await.0, StatusCode::OK);
+    }
+
+    async fn counts(&self, line: &str) {
+        let counted = async {
+            while !self.registry.page().lines().any(|known| known == line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(line, counted).await;
+    }
+}
+
+/// Uses a connection once more.
+async fn ask(kept: &mut SendRequest<Body>) -> hyper::Result<StatusCode> {
+    within("readiness", kept.ready()).await?;
+    let answer = within("an answer", kept.send_request(request(NAME))).await?;
+    Ok(text(answer).await.0)
 }
 
 fn request(host: &str) -> Request<Body> {
@@ -119,15 +137,18 @@ async fn a_client_that_knows_it_by_another_name_does_not_trust_it() {
 #[tokio::test]
 async fn a_client_that_does_not_know_its_ca_does_not_trust_it() {
     let mut server = server(hello()).await;
-    server.authority = certificate().0;
+    server.authority = TestAuthority::made_days_ago(1);
     assert!(server.connect(NAME, "h2").await.is_err());
+    server
+        .counts("gpu_capgate_tls_handshake_failures_total 1")
+        .await;
 }
 
 #[tokio::test]
 async fn what_is_no_tls_harms_nobody_else() {
     let server = server(hello()).await;
     let mut plain = TcpStream::connect(server.address).await.unwrap();
-    let written = tokio::io::AsyncWriteExt::write_all(&mut plain, b"GET / HTTP/1.1\r\n\r\n");
+    let written = plain.write_all(b"GET / HTTP/1.1\r\n\r\n");
     written.await.unwrap();
     let mut rest = Vec::new();
     // It is answered with a TLS alert, or with nothing.
@@ -195,4 +216,149 @@ async fn an_idle_connection_does_not_hold_up_the_stop() {
     let _silent = TcpStream::connect(server.address).await.unwrap();
     server.stop.cancel();
     within("the end of the server", server.ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_only_hangs_up_is_no_failed_handshake() {
+    let server = server(hello()).await;
+    drop(TcpStream::connect(server.address).await.unwrap());
+    server.serves().await;
+    server.counts("gpu_capgate_connections 0").await;
+    server
+        .counts("gpu_capgate_tls_handshake_failures_total 0")
+        .await;
+}
+
+#[tokio::test]
+async fn without_a_certificate_handshakes_fail_until_there_is_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = Arc::new(Served::default());
+    let webhook = Server {
+        listener,
+        served: Arc::clone(&served),
+        router: hello(),
+        bounds: Bounds::default(),
+        counts: ConnectionCounts::new(&Registry::default()),
+    };
+    tokio::spawn(webhook.serve(Duration::ZERO, CancellationToken::new()));
+    let authority = TestAuthority::made_days_ago(1);
+    assert!(connect(address, &authority.pem, NAME, "h2").await.is_err());
+    served.show(authority.leaf()).unwrap();
+    assert!(connect(address, &authority.pem, NAME, "h2").await.is_ok());
+}
+
+#[tokio::test]
+async fn another_certificate_is_shown_to_new_connections_and_open_ones_stay() {
+    let server = server(hello()).await;
+    let mut kept = server.kept().await;
+    assert_eq!(ask(&mut kept).await.unwrap(), StatusCode::OK);
+    let other = TestAuthority::made_days_ago(1);
+    server.served.show(other.leaf()).unwrap();
+    assert_eq!(ask(&mut kept).await.unwrap(), StatusCode::OK);
+    assert!(server.connect(NAME, "h2").await.is_err());
+    assert!(
+        connect(server.address, &other.pem, NAME, "h2")
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_key_of_another_certificate_is_not_shown() {
+    let server = server(hello()).await;
+    let mut mixed = server.authority.leaf();
+    mixed.key = server.authority.leaf().key;
+    assert!(server.served.show(mixed).is_err());
+    server.serves().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_api_servers_own_limit_and_not_much_more() {
+    let server = server(hello()).await;
+    let mut kept = server.kept().await;
+    assert_eq!(ask(&mut kept).await.unwrap(), StatusCode::OK);
+    skip_a_minute().await;
+    // The book of connections is looked at in between.
+    server.serves().await;
+    assert_eq!(ask(&mut kept).await.unwrap(), StatusCode::OK);
+    for _ in 0..3 {
+        skip_a_minute().await;
+    }
+    let closed = async {
+        while kept.ready().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the end of the connection", closed).await;
+    server
+        .counts("gpu_capgate_connections_closed_total{reason=\"idle\"} 1")
+        .await;
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_end_is_not_waited_for() {
+    let server = server(hello()).await;
+    let first = server.connect(NAME, "http/1.1").await.unwrap();
+    let mut second = server.connect(NAME, "http/1.1").await.unwrap();
+    let whole = format!("GET / HTTP/1.1\r\nhost: {NAME}\r\n\r\n");
+    second.write_all(whole.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    let read = within("an answer", second.read(&mut answer)).await.unwrap();
+    assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
+    for mut slow in [first, second] {
+        slow.write_all(b"GET / HTTP/1.1\r\nx-a:").await.unwrap();
+        server.serves().await;
+        skip_a_minute().await;
+        let mut byte = [0];
+        let read = within("the end of the connection", slow.read(&mut byte)).await;
+        assert_eq!(read.unwrap_or_default(), 0);
+    }
+}
+
+/// As many files as this process may open.
+fn open_files() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = line.unwrap().split_whitespace().nth(3).unwrap();
+    soft.parse().unwrap_or(usize::MAX)
+}
+
+#[tokio::test]
+async fn thousands_of_idle_connections_do_not_hurt_the_others() {
+    let server = server(hello()).await;
+    let mut kept = server.kept().await;
+    assert_eq!(ask(&mut kept).await.unwrap(), StatusCode::OK);
+    // Both ends of each are in this process.
+    let silent = 2400.min(open_files() / 4);
+    let mut held = Vec::new();
+    for number in 0..silent {
+        held.push(TcpStream::connect(server.address).await.unwrap());
+        if number % 300 == 0 {
+            server.serves().await;
+        }
+    }
+    let mut idle = Vec::new();
+    for _ in 0..50 {
+        idle.push(server.connect(NAME, "h2").await.unwrap());
+    }
+    server.serves().await;
+    assert_eq!(ask(&mut kept).await.unwrap(), StatusCode::OK);
+    let page = server.registry.page();
+    let open = page
+        .lines()
+        .find_map(|line| line.strip_prefix("gpu_capgate_connections "));
+    let open: usize = open.unwrap().parse().unwrap();
+    assert!(open <= 1024 + 256, "{page}");
+}
+
+#[tokio::test]
+async fn after_the_stop_new_connections_are_served_for_a_while() {
+    let server = lingering_server(hello(), Duration::from_secs(3600)).await;
+    server.stop.cancel();
+    server.serves().await;
+    server.serves().await;
+    assert!(!server.ended.is_finished());
 }
