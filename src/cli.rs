@@ -15,6 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::admission;
 use crate::admission::certificates::{Files, Identity, Source};
+use crate::cluster::resource::is_extended_name;
 use crate::node;
 use crate::node::kubelet::Advertisement;
 use crate::telemetry::LogFormat;
@@ -131,7 +132,10 @@ pub struct WebhookArguments {
     /// heard that it is gone.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=300))]
     pub shutdown_delay_seconds: u64,
-    /// Extended resource that counts GPUs.
+    /// Configuration file (YAML); it is read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Extended resource that counts GPUs, where there is no configuration file.
     #[arg(long, default_value = "nvidia.com/gpu", value_parser = resource_name)]
     pub resource: String,
     /// Label selector of the agents' Pods, in the webhook's namespace.
@@ -186,6 +190,7 @@ impl WebhookArguments {
             tls_key_file,
             tls_ca_file,
             shutdown_delay_seconds,
+            config,
             resource,
             agent_selector,
             log: _,
@@ -212,34 +217,18 @@ impl WebhookArguments {
             identity,
             certificate,
             shutdown_delay: Duration::from_secs(shutdown_delay_seconds),
+            config,
             resource,
             agents: agent_selector,
         }
     }
 }
 
-/// An extended resource as the kubelet takes it: `domain/name`, outside `kubernetes.io/`
-/// (`IsExtendedResourceName` of k8s.io/kubernetes/pkg/apis/core/v1/helper).
 fn resource_name(text: &str) -> Result<String, String> {
-    let letters = |part: &str| {
-        let edges = part.starts_with(|letter: char| letter.is_ascii_alphanumeric())
-            && part.ends_with(|letter: char| letter.is_ascii_alphanumeric());
-        edges
-            && part
-                .bytes()
-                .all(|letter| letter.is_ascii_alphanumeric() || b"-_.".contains(&letter))
-    };
-    match text.split_once('/') {
-        Some((domain, name))
-            if letters(domain)
-                && letters(name)
-                && name.len() <= 63
-                && domain.len() <= 244
-                && !domain.ends_with("kubernetes.io") =>
-        {
-            Ok(text.to_owned())
-        }
-        _ => Err("expected DOMAIN/NAME outside kubernetes.io, as nvidia.com/gpu".to_owned()),
+    if is_extended_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected DOMAIN/NAME outside kubernetes.io, as nvidia.com/gpu".to_owned())
     }
 }
 

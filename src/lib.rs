@@ -8,7 +8,7 @@
 //! | [`labels`] | how is a node's GPU inventory written on the Node? | the contract between the roles |
 //! | [`image`] | what software does an image hold? | `reference`, `evidence` |
 //! | [`cluster`] | what does a Pod ask for, which nodes could run it? | `manifest` reads, `workload` finds Pods, `demand` fills a `placement`, `schedule` asks the `fleet`, `watch` keeps it |
-//! | [`admission`] | the webhook: a review in, an answer out | `serve` wires, `review` reads, `assess` joins, `decision` decides, `message` tells |
+//! | [`admission`] | the webhook: a review in, an answer out | `configuration` is what administrators chose, `serve` wires, `review` reads, `assess` joins, `decision` decides, `message` tells |
 //! | [`node`] | the agent: GPUs in, labels and devices out | `serve` wires, `kubelet` and `plugin` talk to the kubelet, `labeller` to the API server |
 //! | [`command`] | the same answers in a shell: `check`, `nodes`, `explain`, `catalog` | one file a command |
 //! | [`cli`], [`telemetry`], [`lifecycle`] | arguments · logs · signals, readiness, health endpoint | |
@@ -35,7 +35,7 @@
 //! image/reference image/evidence
 //! cluster/manifest cluster/workload cluster/pod_hints cluster/demand cluster/placement cluster/resource cluster/quantity cluster/selector cluster/taint
 //! cluster/schedule cluster/fleet cluster/namespaces
-//! admission/policy admission/contents admission/assess admission/decision admission/answer
+//! admission/policy admission/configuration admission/contents admission/assess admission/decision admission/answer
 //! admission/message
 //! node/inventory node/allocate
 //! ```

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use gpu_capgate::admission::WebhookError;
 use gpu_capgate::cli::{Cli, Command, LogArguments};
 use gpu_capgate::command::UNUSABLE_INPUT;
 use gpu_capgate::node::AgentError;
@@ -63,7 +64,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
                 | AgentError::NotText { .. }
                 | AgentError::Inventory { .. }
         )
-    ) || error.is::<tracing_subscriber::filter::ParseError>();
+    ) || matches!(error.downcast_ref(), Some(WebhookError::Configuration(_)))
+        || error.is::<tracing_subscriber::filter::ParseError>();
     if unusable {
         ExitCode::from(UNUSABLE_INPUT)
     } else {

@@ -4,6 +4,8 @@
 
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 /// What the administrator chose.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
@@ -20,12 +22,15 @@ pub struct Policy {
     pub cpu_build: Reaction,
     /// Whether an unchecked admission is told.
     pub unchecked: Unchecked,
+    /// What becomes of Pods whose owner is older than the installation.
+    pub existing: Existing,
     /// Whether nodes may come that nobody declared.
     pub autoscaler: Autoscaler,
 }
 
 /// How a check ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Refuse what is known to fail, warn of the rest.
     #[default]
@@ -49,7 +54,8 @@ pub enum Permission {
 }
 
 /// What becomes of something that is not simply wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reaction {
     /// It is admitted with a warning.
     #[default]
@@ -59,13 +65,24 @@ pub enum Reaction {
 }
 
 /// Whether an admission that could not be checked is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Unchecked {
     /// Only logged and counted.
     #[default]
     Silent,
     /// Told as a warning, with the reason.
     Told,
+}
+
+/// What becomes of a Pod that is made for an owner older than the installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Existing {
+    /// It is warned of: what worked before must not break.
+    #[default]
+    Warned,
+    /// It is refused like any other.
+    Enforced,
 }
 
 /// Whether nodes may come that nobody declared.

@@ -1,6 +1,7 @@
 //! The webhook's life: certificate, nodes, server, health endpoint, and an orderly end.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::certificates::{CertificateCounts, Identity, Shown, Source, keep_files, keep_own};
 use super::http::{self, Limits, ReviewCounts};
 use super::policy::Policy;
+use super::reload::{Follower, ReloadError};
 use super::review::Reviewer;
 use super::tls::{Bounds, ConnectionCounts, Served, Server};
 use crate::cluster::fleet;
@@ -40,7 +42,9 @@ pub struct Settings {
     pub certificate: Source,
     /// How long new connections are still served once it is told to stop.
     pub shutdown_delay: Duration,
-    /// The extended resource that counts GPUs.
+    /// The configuration file, if there is one.
+    pub config: Option<PathBuf>,
+    /// The extended resource that counts GPUs, if there is no configuration file.
     pub resource: String,
     /// Label selector of the agents' Pods, in the webhook's namespace.
     pub agents: String,
@@ -52,6 +56,9 @@ pub enum WebhookError {
     /// One of its addresses.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Its configuration file.
+    #[error(transparent)]
+    Configuration(#[from] ReloadError),
     /// No way to the API server is known.
     #[error(
         "cannot tell where the API server is: run in a Pod with a ServiceAccount, or set KUBECONFIG"
@@ -88,6 +95,11 @@ pub enum WebhookError {
 pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let repositories = Repositories::bundled()?;
     let kinds = Kinds::bundled()?;
+    let follower = settings.config.as_deref().map(Follower::open).transpose()?;
+    let resources = follower.as_ref().map_or_else(
+        || GpuResources::named([settings.resource.as_str()]),
+        |follower| follower.configuration().load().resources.clone(),
+    );
     let listener = listen(settings.listen, "--listen").await?;
     let health = listen(settings.health, "--health-listen").await?;
     let unreachable = |error| WebhookError::Client(Box::new(error));
@@ -105,7 +117,7 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let shown = shown(&settings.identity, &served, &readiness, &registry)?;
     let reviewer = Reviewer {
         fleet: Arc::clone(&published.fleet),
-        resources: GpuResources::named([settings.resource.as_str()]),
+        resources: resources.clone(),
         kinds,
         catalog: Catalog::embedded(),
         repositories,
@@ -125,7 +137,7 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     tasks.spawn(told.map(|ended| Ok(ended?)));
     let watched = watch::Settings {
         fleet: fleet::Settings {
-            resources: GpuResources::named([settings.resource.as_str()]),
+            resources,
             ..fleet::Settings::default()
         },
         pools: Vec::new(),
@@ -137,6 +149,9 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let catalog = Catalog::embedded();
     let following = watch::follow(impatient, watched, catalog, published, synced, stop.clone());
     tasks.spawn(following.map(Ok));
+    if let Some(follower) = follower {
+        tasks.spawn(follower.follow(stop.clone()).map(Ok));
+    }
     tasks.spawn(keep_certificate(shown, client, settings.certificate, stop.clone()).map(Ok));
     tasks.spawn(webhook.serve(settings.shutdown_delay, stop).map(Ok));
     // Each task ends when it is told to stop; one that panics or fails before takes the webhook down.

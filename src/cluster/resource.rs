@@ -70,6 +70,27 @@ fn domain_of(resource: &str) -> Option<&str> {
     Some(resource.split_once('/')?.0)
 }
 
+/// Whether a name is that of an extended resource as the kubelet takes it: `domain/name`, outside `kubernetes.io/`
+/// (`IsExtendedResourceName` of k8s.io/kubernetes/pkg/apis/core/v1/helper).
+#[must_use]
+pub fn is_extended_name(text: &str) -> bool {
+    let letters = |part: &str| {
+        let edges = part.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+            && part.ends_with(|letter: char| letter.is_ascii_alphanumeric());
+        edges
+            && part
+                .bytes()
+                .all(|letter| letter.is_ascii_alphanumeric() || b"-_.".contains(&letter))
+    };
+    text.split_once('/').is_some_and(|(domain, name)| {
+        letters(domain)
+            && letters(name)
+            && name.len() <= 63
+            && domain.len() <= 244
+            && !domain.ends_with("kubernetes.io")
+    })
+}
+
 /// Whether the scheduler counts a node's resource as an extended or otherwise scalar one: everything but the
 /// machine's own (pkg/scheduler/framework, `Resource.Add`).
 #[must_use]

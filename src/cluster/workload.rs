@@ -240,10 +240,26 @@ impl Kinds {
     /// # Errors
     /// What is wrong with the list.
     pub fn with(self, list: &str) -> Result<Self, KindsError> {
-        let mut all = parse(list)?;
-        all.kinds.extend(self.kinds);
-        all.queues.extend(self.queues);
-        Ok(all)
+        let list = parse(list)?;
+        Ok(self.behind(list))
+    }
+
+    /// These kinds and those entries, which go first.
+    ///
+    /// # Errors
+    /// What is wrong with the entries.
+    pub fn with_entries(self, kinds: Vec<Kind>, queues: Vec<Queue>) -> Result<Self, KindsError> {
+        let list = checked(KindList {
+            kind: kinds,
+            queue: queues,
+        })?;
+        Ok(self.behind(list))
+    }
+
+    fn behind(self, mut first: Self) -> Self {
+        first.kinds.extend(self.kinds);
+        first.queues.extend(self.queues);
+        first
     }
 
     /// What is known of a kind; `None` if objects of it are not judged.
@@ -369,7 +385,10 @@ fn parse(text: &str) -> Result<Kinds, KindsError> {
     if text.len() > MAX_KINDS_BYTES {
         return Err(KindsError::TooLong { length: text.len() });
     }
-    let list: KindList = toml::from_str(text).map_err(KindsError::Parse)?;
+    checked(toml::from_str(text).map_err(KindsError::Parse)?)
+}
+
+fn checked(list: KindList) -> Result<Kinds, KindsError> {
     let mut seen = std::collections::BTreeSet::new();
     for kind in &list.kind {
         kind.check()?;

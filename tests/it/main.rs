@@ -14,6 +14,7 @@ mod check;
 mod cluster;
 mod examples;
 mod false_denials;
+mod configuration;
 mod layering;
 mod manifest;
 mod nodes;
