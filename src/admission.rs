@@ -12,6 +12,7 @@ pub mod contents;
 pub mod configuration;
 pub mod decision;
 pub mod events;
+pub mod drift;
 pub mod http;
 pub mod message;
 pub mod owner;
