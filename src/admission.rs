@@ -7,12 +7,12 @@
 pub mod answer;
 pub mod assess;
 pub mod certificates;
+pub mod configuration;
 mod connections;
 pub mod contents;
-pub mod configuration;
 pub mod decision;
-pub mod events;
 pub mod drift;
+pub mod events;
 pub mod http;
 pub mod message;
 pub mod owner;

@@ -277,7 +277,7 @@ fn uninstalling_leaves_nothing_but_labels(cluster: &Cluster) {
             "--cascade=foreground",
         ],
     );
-    let kinds = "all,secrets,roles,rolebindings,poddisruptionbudgets,clusterroles,clusterrolebindings,validatingwebhookconfigurations";
+    let kinds = "all,secrets,configmaps,roles,rolebindings,poddisruptionbudgets,clusterroles,clusterrolebindings,validatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings";
     let left = cluster.kubectl(&[
         "get",
         kinds,

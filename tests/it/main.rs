@@ -10,14 +10,16 @@
 mod agent;
 mod cases;
 mod catalog;
+mod chart;
 mod check;
 mod cluster;
+mod configuration;
 mod examples;
 mod false_denials;
-mod configuration;
 mod layering;
 mod manifest;
 mod nodes;
+mod registration;
 mod scheduler;
 mod support;
 mod watch;

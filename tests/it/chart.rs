@@ -1,0 +1,50 @@
+//! What the chart holds a copy of is what the program knows.
+
+use gpu_capgate::cluster::workload::{Kinds, Shape};
+
+/// The kinds, as far as the API server's own filter needs them, in the form of the chart's file.
+fn expected() -> Vec<String> {
+    let kinds = Kinds::bundled().unwrap();
+    let quoted = |patterns: &[gpu_capgate::cluster::workload::PathPattern]| {
+        let quoted: Vec<String> = patterns.iter().map(|path| format!("\"{path}\"")).collect();
+        quoted.join(", ")
+    };
+    // Pods first: most objects are.
+    let mut entries: Vec<_> = kinds.entries().iter().collect();
+    entries.sort_by_key(|entry| entry.kinds != ["Pod"]);
+    let mut lines = Vec::new();
+    for entry in entries {
+        lines.push(format!("- group: \"{}\"", entry.group));
+        lines.push(format!("  versions: [{}]", entry.versions.join(", ")));
+        lines.push(format!("  kinds: [{}]", entry.kinds.join(", ")));
+        lines.push("  template:".to_owned());
+        for template in &entry.template {
+            let shape = match template.shape {
+                Shape::Template => "template",
+                Shape::Spec => "spec",
+            };
+            lines.push(format!("    - path: \"{}\"", template.path));
+            lines.push(format!("      shape: {shape}"));
+            let containers = &template.containers;
+            if quoted(&containers.main) != "\"containers[]\"" {
+                lines.push("      containers:".to_owned());
+                lines.push(format!("        main: [{}]", quoted(&containers.main)));
+                lines.push(format!("        init: [{}]", quoted(&containers.init)));
+                lines.push(format!("        resources: {}", containers.resources));
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn the_chart_registers_every_kind_that_the_program_knows() {
+    let file = std::fs::read_to_string("charts/gpu-capgate/files/workloads.yaml").unwrap();
+    let entries: Vec<&str> = file.lines().filter(|line| !line.starts_with('#')).collect();
+    let expected = expected();
+    assert!(
+        entries == expected,
+        "charts/gpu-capgate/files/workloads.yaml must hold, under its comment:\n{}",
+        expected.join("\n")
+    );
+}

@@ -1,0 +1,489 @@
+//! The chart's registration on a real API server, with failurePolicy Fail and no webhook there: whatever asks for a GPU
+//! is refused, because nobody answers, and nothing else is touched. Needs root on Linux.
+
+use gpu_capgate::admission::configuration::Configuration;
+use gpu_capgate::admission::drift;
+use gpu_capgate::cluster::workload::{Kind, Kinds, Shape, Template};
+use serde_json::{Value, json};
+
+use crate::cluster::harness::{Cluster, Outcome, Ran, until};
+
+const NAMESPACE: &str = "gpu-capgate";
+const REGISTRATION: &str = "validatingwebhookconfiguration/gpu-capgate-webhook";
+/// The API server wanted to ask us, and nobody was there.
+const ASKED: &str = "failed calling webhook \"check.gpu-capgate.io\"";
+
+#[test]
+fn real_cluster_asks_about_what_asks_for_gpus_and_nothing_else() {
+    let Outcome::Started(cluster) =
+        Cluster::start_control_plane("real_cluster_asks_about_what_asks_for_gpus_and_nothing_else")
+    else {
+        return;
+    };
+    serve_all_kinds(&cluster);
+    install(&cluster, &[]);
+    every_template_of_every_kind_is_asked_about(&cluster);
+    what_asks_for_no_gpu_is_left_alone(&cluster);
+    no_shape_of_an_object_makes_the_filter_fail(&cluster);
+    every_way_to_ask_for_a_gpu_counts(&cluster);
+    a_pod_with_many_containers_stays_within_the_cost_limit(&cluster);
+    our_own_pods_and_exempt_namespaces_are_left_alone(&cluster);
+    the_registration_agrees_with_the_configuration(&cluster);
+    the_webhook_may_change_nothing_but_its_ca(&cluster);
+    other_names_reach_filter_and_configuration_alike(&cluster);
+    cluster.passed();
+}
+
+fn install(cluster: &Cluster, more: &[&str]) {
+    let first = [
+        "upgrade",
+        "--install",
+        "gpu-capgate",
+        "charts/gpu-capgate",
+        "--namespace=gpu-capgate",
+        "--create-namespace",
+        "--hide-notes",
+        "--set=webhook.failurePolicy=Fail",
+    ];
+    cluster.succeeds("helm", &[&first[..], more].concat());
+    until("the API server knows of the registration", || {
+        asked(cluster, &pod(&json!({"containers": [container("1")]})))
+    });
+}
+
+/// Makes the API server take each kind that is not its own, whatever stands in it.
+fn serve_all_kinds(cluster: &Cluster) {
+    let kinds = Kinds::bundled().unwrap();
+    let mut names = Vec::new();
+    let mut definitions = Vec::new();
+    for entry in kinds.entries().iter().filter(|entry| !is_builtin(entry)) {
+        for kind in &entry.kinds {
+            let plural = format!("{}s", kind.to_lowercase());
+            let scope = if kind.starts_with("Cluster") {
+                "Cluster"
+            } else {
+                "Namespaced"
+            };
+            let version = |(index, version): (usize, &String)| {
+                json!({"name": version, "served": true, "storage": index == 0, "schema": {"openAPIV3Schema":
+                    {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}})
+            };
+            let versions: Vec<Value> = entry.versions.iter().enumerate().map(version).collect();
+            let name = format!("{plural}.{}", entry.group);
+            definitions.push(json!({
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+                "metadata": {
+                    "name": name,
+                    "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+                },
+                "spec": {
+                    "group": entry.group,
+                    "scope": scope,
+                    "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
+                    "versions": versions,
+                },
+            }));
+            names.push(format!("crd/{name}"));
+        }
+    }
+    let made = create(cluster, &definitions, &[]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    cluster.kubectl(&[&wait[..], &names].concat());
+    until("Pods can be created", || {
+        cluster
+            .run("kubectl", &["get", "serviceaccount", "default"])
+            .code
+            == Some(0)
+    });
+}
+
+fn is_builtin(entry: &Kind) -> bool {
+    ["", "apps", "batch"].contains(&entry.group.as_str())
+}
+
+fn every_template_of_every_kind_is_asked_about(cluster: &Cluster) {
+    let kinds = Kinds::bundled().unwrap();
+    let mut objects = Vec::new();
+    for entry in kinds.entries() {
+        for (version, kind) in members(entry) {
+            let asking = |template| object(entry, version, kind, &[template], "1");
+            objects.extend(entry.template.iter().map(asking));
+        }
+    }
+    let made = create(cluster, &objects, &["--dry-run=server"]);
+    assert_eq!(made.stdout, "", "nobody asked about these");
+    let refusals = made.stderr.lines().filter(|line| line.contains(ASKED));
+    assert_eq!(refusals.count(), objects.len(), "{}", made.stderr);
+}
+
+fn what_asks_for_no_gpu_is_left_alone(cluster: &Cluster) {
+    let kinds = Kinds::bundled().unwrap();
+    let mut objects = Vec::new();
+    for entry in kinds.entries() {
+        let templates: Vec<&Template> = entry.template.iter().collect();
+        for (version, kind) in members(entry) {
+            objects.push(object(entry, version, kind, &templates, "0"));
+        }
+    }
+    assert_left_alone(cluster, &objects);
+}
+
+/// Each kind with something else at each step on the way to its containers.
+fn no_shape_of_an_object_makes_the_filter_fail(cluster: &Cluster) {
+    let kinds = Kinds::bundled().unwrap();
+    let odd = [
+        json!(null),
+        json!("text"),
+        json!(1),
+        json!([]),
+        json!([null, 1, "text", {}, []]),
+        json!({}),
+        json!({"a": null, "b": 1, "c": "text", "d": []}),
+        json!({"containers": [null, {"resources": null}, {"resources": "text"}, {"resources": {"limits": null, "requests": 1}},
+            {"resources": {"limits": {"cpu": null}}}], "initContainers": {"a": 1}, "resources": [], "resourceClaims": 1}),
+    ];
+    let mut objects = Vec::new();
+    for entry in kinds.entries().iter().filter(|entry| !is_builtin(entry)) {
+        let (version, kind) = members(entry).next().unwrap();
+        for template in &entry.template {
+            let path = template.path.to_string();
+            let steps: Vec<&str> = path.split('.').collect();
+            for length in 1..=steps.len() {
+                // What a Pod's specification may be stands at the end only.
+                let odd = if length == steps.len() {
+                    &odd[..]
+                } else {
+                    &odd[..2]
+                };
+                for value in odd {
+                    let mut object = base(entry, version, kind);
+                    put(&mut object, &steps[..length], value);
+                    objects.push(object);
+                }
+            }
+        }
+    }
+    assert_left_alone(cluster, &objects);
+}
+
+fn every_way_to_ask_for_a_gpu_counts(cluster: &Cluster) {
+    let plain = json!({"name": "a", "image": "i"});
+    let with = |limits: Value| json!({"name": "b", "image": "i", "resources": {"limits": limits}});
+    let spec = |containers: Value| json!({"containers": containers});
+    let asking = [
+        spec(json!([plain, with(json!({"nvidia.com/gpu": "1"}))])),
+        spec(json!([with(
+            json!({"cpu": "1", "nvidia.com/gpu.shared": "2"})
+        )])),
+        spec(json!([with(json!({"nvidia.com/mig-1g.5gb": "1"}))])),
+        json!({"containers": [plain], "initContainers": [with(json!({"nvidia.com/gpu": 1}))]}),
+        json!({"containers": [plain], "resourceClaims": [{"name": "g", "resourceClaimName": "g"}]}),
+    ];
+    for spec in asking {
+        assert!(asked(cluster, &pod(&spec)), "{spec}");
+    }
+    // A template that another webhook completes may have requests alone.
+    let requests =
+        json!({"containers": [{"name": "a", "resources": {"requests": {"nvidia.com/gpu": 1}}}]});
+    let set = json!({
+        "apiVersion": "jobset.x-k8s.io/v1alpha2",
+        "kind": "JobSet",
+        "metadata": {"name": "try"},
+        "spec": {"replicatedJobs": [{}, {"template": {"spec": {"template": {"spec": requests}}}}]},
+    });
+    assert!(asked(cluster, &set));
+    let innocent = [
+        spec(json!([with(json!({"nvidia.com/gpu": "0"}))])),
+        spec(json!([with(json!({"nvidia.com/hostdev": "1"}))])),
+        spec(json!([with(json!({"amd.com/gpu": "1", "cpu": "1"}))])),
+        spec(
+            json!([{"name": "a", "image": "i", "env": [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]}]),
+        ),
+    ];
+    assert_left_alone(cluster, &innocent.map(|spec| pod(&spec)));
+}
+
+fn a_pod_with_many_containers_stays_within_the_cost_limit(cluster: &Cluster) {
+    let containers = |count: usize| -> Vec<Value> {
+        let container = |index| {
+            json!({"name": format!("c{index}"), "image": "i",
+                "resources": {"limits": {"cpu": "1", "memory": "1Mi", "ephemeral-storage": "1Mi"}}})
+        };
+        (0..count).map(container).collect()
+    };
+    let mains = containers(1000);
+    let many = json!({"containers": mains, "initContainers":
+        [{"name": "first", "image": "i", "resources": {"limits": {"memory": "1Mi"}}}]});
+    assert_left_alone(cluster, &[pod(&many)]);
+}
+
+fn our_own_pods_and_exempt_namespaces_are_left_alone(cluster: &Cluster) {
+    let gpu = pod(&json!({"containers": [container("1")]}));
+    cluster.kubectl(&["create", "namespace", "quiet"]);
+    cluster.kubectl(&["label", "namespace", "quiet", "gpu-capgate.io/mode=off"]);
+    for namespace in [NAMESPACE, "kube-system", "quiet"] {
+        until("the namespace can hold Pods", || {
+            let flag = format!("--namespace={namespace}");
+            let get = ["get", "serviceaccount", "default", &flag];
+            cluster.run("kubectl", &get).code == Some(0)
+        });
+        until("it is left alone", || {
+            let flag = format!("--namespace={namespace}");
+            create(
+                cluster,
+                std::slice::from_ref(&gpu),
+                &[&flag, "--dry-run=server"],
+            )
+            .code
+                == Some(0)
+        });
+    }
+    let label = [
+        "label",
+        "namespace",
+        "quiet",
+        "gpu-capgate.io/mode=warn",
+        "--overwrite",
+    ];
+    cluster.kubectl(&label);
+    until("a namespace in another mode is asked about", || {
+        let made = create(
+            cluster,
+            std::slice::from_ref(&gpu),
+            &["--namespace=quiet", "--dry-run=server"],
+        );
+        made.stderr.contains(ASKED)
+    });
+}
+
+fn the_registration_agrees_with_the_configuration(cluster: &Cluster) {
+    assert_eq!(differences(cluster), [""; 0]);
+    let patch =
+        r#"[{"op": "replace", "path": "/webhooks/0/rules/0/operations", "value": ["CREATE"]}]"#;
+    cluster.kubectl(&["patch", REGISTRATION, "--type=json", "-p", patch]);
+    assert_eq!(
+        differences(cluster),
+        ["UPDATE of pods is in no rule, so that it passes unchecked"]
+    );
+}
+
+/// What the webhook would tell of the registration that is there and of the file that it is given.
+fn differences(cluster: &Cluster) -> Vec<String> {
+    let text = cluster.kubectl(&["get", REGISTRATION, "-o", "json"]);
+    let registration = serde_json::from_str(&text).unwrap();
+    let path = "jsonpath={.data.config\\.yaml}";
+    let namespace = "--namespace=gpu-capgate";
+    let file = cluster.kubectl(&[
+        "get",
+        "configmap",
+        "gpu-capgate-webhook",
+        namespace,
+        "-o",
+        path,
+    ]);
+    let configuration = Configuration::parse(file.as_bytes()).unwrap();
+    let found = drift::differences(&registration, &configuration);
+    found.iter().map(ToString::to_string).collect()
+}
+
+fn the_webhook_may_change_nothing_but_its_ca(cluster: &Cluster) {
+    let account = "--as=system:serviceaccount:gpu-capgate:gpu-capgate-webhook";
+    let patched = |path: &str, value: Value| {
+        let patch = json!([{"op": "add", "path": path, "value": value}]).to_string();
+        cluster.run(
+            "kubectl",
+            &["patch", REGISTRATION, account, "--type=json", "-p", &patch],
+        )
+    };
+    let bundle = cluster.succeeds(
+        "bash",
+        &["-c", "base64 -w0 < \"$CLUSTER_STATE/pki/ca.crt\""],
+    );
+    let allowed = patched("/webhooks/0/clientConfig/caBundle", json!(bundle));
+    assert_eq!(allowed.code, Some(0), "{allowed:?}");
+    let rule = json!({"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["secrets"]});
+    for (path, value) in [
+        (
+            "/webhooks/0/clientConfig",
+            json!({"url": "https://192.0.2.9/validate"}),
+        ),
+        ("/webhooks/0/clientConfig/service/name", json!("other")),
+        ("/webhooks/0/clientConfig/service/path", json!("/other")),
+        ("/webhooks/0/rules/-", rule),
+        ("/webhooks/0/failurePolicy", json!("Ignore")),
+        ("/webhooks/0/matchPolicy", json!("Exact")),
+        ("/webhooks/0/namespaceSelector", json!({})),
+        (
+            "/webhooks/0/objectSelector",
+            json!({"matchLabels": {"a": "b"}}),
+        ),
+        ("/webhooks/0/timeoutSeconds", json!(30)),
+        ("/webhooks/0/sideEffects", json!("NoneOnDryRun")),
+        ("/webhooks/0/matchConditions", json!([])),
+        ("/webhooks/0/name", json!("other.gpu-capgate.io")),
+        ("/metadata/labels/a", json!("b")),
+        ("/metadata/annotations/a", json!("b")),
+        ("/metadata/finalizers", json!(["example.com/stay"])),
+    ] {
+        let refused = patched(path, value);
+        assert_eq!(refused.code, Some(1), "{path}: {refused:?}");
+        assert!(
+            refused
+                .stderr
+                .contains("may change nothing of its registration but clientConfig.caBundle"),
+            "{path}: {}",
+            refused.stderr
+        );
+    }
+    // What RBAC gives says the same of all other registrations.
+    let others = cluster.run(
+        "kubectl",
+        &[
+            "auth",
+            "can-i",
+            "patch",
+            "validatingwebhookconfiguration/other",
+            account,
+        ],
+    );
+    assert_eq!(others.stdout.trim(), "no");
+}
+
+fn other_names_reach_filter_and_configuration_alike(cluster: &Cluster) {
+    install(
+        cluster,
+        &[
+            // The hand-made change above is in the way of server-side apply.
+            "--force-conflicts",
+            "--set=agent.resource=nvidia.com/gpu",
+            "--set=webhook.gpuResources={example.com/a100}",
+            "--set=webhook.match.resourceClaims=false",
+            "--set=webhook.match.implicit=true",
+        ],
+    );
+    let limits = json!({"containers": [{"name": "a", "image": "i", "resources": {"limits": {"example.com/a100": "1"}}}]});
+    until("the API server knows of the new registration", || {
+        asked(cluster, &pod(&limits))
+    });
+    let implicit = json!({"containers": [{"name": "a", "image": "i", "env": [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]}]});
+    assert!(asked(cluster, &pod(&implicit)));
+    let claims = json!({"containers": [{"name": "a", "image": "i"}], "resourceClaims": [{"name": "g", "resourceClaimName": "g"}]});
+    assert_left_alone(cluster, &[pod(&claims)]);
+    assert_eq!(differences(cluster), [""; 0]);
+}
+
+fn members(entry: &Kind) -> impl Iterator<Item = (&String, &String)> {
+    let versions = entry.versions.iter();
+    versions.flat_map(|version| entry.kinds.iter().map(move |kind| (version, kind)))
+}
+
+fn base(entry: &Kind, version: &str, kind: &str) -> Value {
+    let api_version = match entry.group.as_str() {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
+    };
+    json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "try"}})
+}
+
+/// An object of a kind whose templates each have one container that asks for so many GPUs.
+fn object(entry: &Kind, version: &str, kind: &str, templates: &[&Template], gpus: &str) -> Value {
+    let mut object = base(entry, version, kind);
+    if entry.group == "apps" {
+        object["spec"]["selector"] = json!({"matchLabels": {"a": "b"}});
+    }
+    if kind == "CronJob" && entry.group == "batch" {
+        object["spec"]["schedule"] = json!("0 0 * * *");
+    }
+    for template in templates {
+        let mut spec = json!({});
+        if is_builtin(entry) && entry.group == "batch" {
+            spec["restartPolicy"] = json!("Never");
+        }
+        let containers = &template.containers;
+        let main = containers.main.first().unwrap().to_string();
+        let mut container = container(gpus);
+        if containers.resources != "resources" {
+            let resources = container.as_object_mut().unwrap().remove("resources");
+            container[&containers.resources] = resources.unwrap();
+        }
+        let steps: Vec<&str> = main.split('.').collect();
+        put(&mut spec, &steps, &container);
+        let path = template.path.to_string();
+        let steps: Vec<&str> = path.split('.').collect();
+        let value = match template.shape {
+            Shape::Template => json!({"metadata": {"labels": {"a": "b"}}, "spec": spec}),
+            Shape::Spec => spec,
+        };
+        put(&mut object, &steps, &value);
+    }
+    object
+}
+
+/// Puts a value at a path, with one element in each list and one entry in each mapping on the way.
+fn put(object: &mut Value, steps: &[&str], value: &Value) {
+    let Some((step, rest)) = steps.split_first() else {
+        if let (Value::Object(there), Value::Object(more)) = (&mut *object, value) {
+            there.extend(more.clone());
+        } else {
+            *object = value.clone();
+        }
+        return;
+    };
+    let next = match (*step, step.strip_suffix("[]")) {
+        ("*", _) => &mut object["Worker"],
+        (_, Some(list)) => {
+            if !object[list].is_array() {
+                object[list] = json!([{}]);
+            }
+            &mut object[list][0]
+        }
+        (field, None) => &mut object[field],
+    };
+    if next.is_null() {
+        *next = json!({});
+    }
+    put(next, rest, value);
+}
+
+fn container(gpus: &str) -> Value {
+    json!({"name": "a", "image": "i", "resources": {"limits": {"nvidia.com/gpu": gpus}}})
+}
+
+fn pod(spec: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "try"}, "spec": spec})
+}
+
+fn create(cluster: &Cluster, objects: &[Value], more: &[&str]) -> Ran {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    let file = cluster.state().join("objects.json");
+    std::fs::write(&file, list.to_string()).unwrap();
+    let file = format!("--filename={}", file.display());
+    cluster.run(
+        "kubectl",
+        &[&["create", &file, "--validate=false"], more].concat(),
+    )
+}
+
+/// Whether the API server asked the webhook about an object; if not, it must have taken it.
+fn asked(cluster: &Cluster, object: &Value) -> bool {
+    let made = create(cluster, std::slice::from_ref(object), &["--dry-run=server"]);
+    if made.code == Some(0) {
+        return false;
+    }
+    assert!(made.stderr.contains(ASKED), "{object}\n{}", made.stderr);
+    true
+}
+
+fn assert_left_alone(cluster: &Cluster, objects: &[Value]) {
+    let made = create(cluster, objects, &["--dry-run=server"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert_eq!(
+        made.stdout.lines().count(),
+        objects.len(),
+        "{}",
+        made.stdout
+    );
+}
