@@ -24,6 +24,12 @@ const IMAGE_LIMIT: usize = 160;
 pub struct Answer {
     /// What becomes of it.
     pub decision: Decision,
+    /// What would become of it were every mode `enforce`.
+    pub verdict: Decision,
+    /// The image of the container that the text is about.
+    pub image: String,
+    /// Where the decisive fact about it was read.
+    pub evidence: String,
     /// All causes, the worst first.
     pub codes: Vec<Code>,
     /// The whole text: of a refusal, or of what else was decided; empty where there is nothing to say.
@@ -55,6 +61,9 @@ impl Answer {
     pub const fn silence() -> Self {
         Self {
             decision: Decision::Allow,
+            verdict: Decision::Allow,
+            image: String::new(),
+            evidence: String::new(),
             codes: Vec::new(),
             text: String::new(),
             causes: Vec::new(),
@@ -85,13 +94,6 @@ pub fn answer<'a>(
 ) -> Answer {
     let codes = assessment.codes();
     let decision = in_mode(assessment.decision, mode);
-    if matches!(mode, Mode::Audit | Mode::Off) {
-        return Answer {
-            decision,
-            codes,
-            ..Answer::silence()
-        };
-    }
     let way = match assessment.ruling.decision {
         Decision::Deny | Decision::Warn => assessor.way(assessment, fleet),
         Decision::Allow | Decision::Undecided => None,
@@ -103,13 +105,18 @@ pub fn answer<'a>(
         way,
         decision,
     };
+    let (image, evidence) = teller.shown();
+    let quiet = matches!(mode, Mode::Audit | Mode::Off);
     Answer {
         decision,
+        verdict: assessment.decision,
+        image,
+        evidence,
         codes,
         text: teller.text(),
         causes: teller.causes(),
         findings: teller.findings(),
-        advice: teller.advice(),
+        advice: if quiet { Vec::new() } else { teller.advice() },
         note: note(assessment.softened),
     }
 }
@@ -162,6 +169,21 @@ impl<'a> Teller<'_, 'a> {
             Decision::Undecided => self.unchecked(),
             Decision::Allow => String::new(),
         }
+    }
+
+    /// The image that the text is about, and where the decisive fact about it was read; empty where there is none.
+    fn shown(&self) -> (String, String) {
+        let worst = self.assessment.worst(self.assessor.policy);
+        let (assessed, candidates): (Vec<&Assessed<'a>>, Vec<&Candidate<'a>>) = worst.unzip();
+        let shown = message::worst_of(&candidates).unwrap_or_default();
+        let Some(assessed) = assessed.get(shown) else {
+            return (String::new(), String::new());
+        };
+        let image = full_name(assessed.container.image.as_deref().unwrap_or_default());
+        let evidence = candidates
+            .get(shown)
+            .and_then(|candidate| message::evidence_of(candidate));
+        (image, evidence.unwrap_or_default())
     }
 
     /// What is not known, of the first container that it holds for.
@@ -312,6 +334,7 @@ const fn note(softened: Option<Softening>) -> &'static str {
         Some(Softening::Autoscaler) => {
             "an autoscaler may bring other nodes: declare its pools (nodePools) to be sure"
         }
+        Some(Softening::Unread) => "not all nodes can be read (the webhook's log tells which)",
         None => "",
     }
 }

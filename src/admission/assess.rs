@@ -25,6 +25,17 @@ pub struct Assessor<'a> {
     pub knowledge: Knowledge<'a>,
     /// What becomes of decisions.
     pub policy: &'a Policy,
+    /// Whether the fleet has all nodes that there are.
+    pub nodes: NodeList,
+}
+
+/// Whether a fleet has all nodes that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeList {
+    /// It does.
+    Whole,
+    /// Some objects could not be read, and any of them may be a node that runs anything.
+    Partial,
 }
 
 /// What becomes of a Pod.
@@ -90,6 +101,8 @@ pub enum Softening {
     NotFinal,
     /// An autoscaler may bring other nodes.
     Autoscaler,
+    /// Not all nodes can be read.
+    Unread,
 }
 
 /// Where a Pod would run.
@@ -289,12 +302,15 @@ impl<'a> Assessor<'a> {
         if decision != Decision::Deny {
             return None;
         }
-        match (demand.standing, self.policy.autoscaler) {
-            (Standing::Suspended | Standing::Queued | Standing::Completed, _) => {
+        match (demand.standing, self.nodes, self.policy.autoscaler) {
+            (Standing::Suspended | Standing::Queued | Standing::Completed, _, _) => {
                 Some(Softening::NotFinal)
             }
-            (Standing::Final, Autoscaler::Undeclared) => Some(Softening::Autoscaler),
-            (Standing::Final, Autoscaler::Settled) => None,
+            (Standing::Final, NodeList::Partial, _) => Some(Softening::Unread),
+            (Standing::Final, NodeList::Whole, Autoscaler::Undeclared) => {
+                Some(Softening::Autoscaler)
+            }
+            (Standing::Final, NodeList::Whole, Autoscaler::Settled) => None,
         }
     }
 }

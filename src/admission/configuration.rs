@@ -51,7 +51,26 @@ pub struct Configuration {
     overlaid: Option<Box<Catalog>>,
 }
 
+impl Default for Configuration {
+    /// What a file that says nothing gives.
+    ///
+    /// # Panics
+    /// Never: the program's own list of kinds can be read, which a test holds.
+    fn default() -> Self {
+        Self::parse(b"").expect("an empty file is a configuration")
+    }
+}
+
 impl Configuration {
+    /// The default for other resources.
+    #[must_use]
+    pub fn counting(resources: GpuResources) -> Self {
+        Self {
+            resources,
+            ..Self::default()
+        }
+    }
+
     /// Reads a configuration file (YAML or JSON).
     ///
     /// # Errors

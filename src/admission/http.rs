@@ -18,12 +18,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use self::body::{End, Read, Room};
-use super::review::{BadReview, Reply};
+use super::review::{BadReview, Judged, Reply};
 use crate::telemetry::metrics::Label;
 
 pub use counts::{ReviewCounts, Reviewed, Unchecked};
@@ -35,7 +36,10 @@ const LARGE: usize = 128 * 1024;
 const REASON_LIMIT: usize = 200;
 
 /// What a review came to.
-pub type Answer = Result<Reply, BadReview>;
+pub type Answer = Result<Judged, BadReview>;
+
+/// Ends a review before a deadline: asks outside where that is needed.
+type Finish = dyn Fn(Judged, Instant) -> BoxFuture<'static, Reply> + Send + Sync;
 
 type Decide = dyn Fn(&[u8]) -> Answer + Send + Sync;
 
@@ -61,6 +65,7 @@ impl Default for Limits {
 /// What the route needs.
 struct Webhook {
     answer: Box<Decide>,
+    finish: Box<Finish>,
     synced: Box<dyn Fn() -> bool + Send + Sync>,
     places: Arc<Semaphore>,
     room: Room,
@@ -69,20 +74,23 @@ struct Webhook {
 
 /// How a request ends.
 enum Outcome {
-    Answered(Box<Reply>),
+    Judged(Box<Judged>),
     Unchecked { uid: String, reason: Unchecked },
     Refused { code: StatusCode, error: String },
 }
 
-/// `POST /validate`. `answer` decides a review, without waiting for anything; `synced` tells whether it knows the nodes.
+/// `POST /validate`. `answer` decides a review, without waiting for anything; `finish` makes the answer of it, and may
+/// wait until the deadline; `synced` tells whether the nodes are known.
 pub fn router(
     answer: impl Fn(&[u8]) -> Answer + Send + Sync + 'static,
+    finish: impl Fn(Judged, Instant) -> BoxFuture<'static, Reply> + Send + Sync + 'static,
     synced: impl Fn() -> bool + Send + Sync + 'static,
     limits: Limits,
     counts: ReviewCounts,
 ) -> Router {
     let webhook = Webhook {
         answer: Box::new(answer),
+        finish: Box::new(finish),
         synced: Box::new(synced),
         places: Arc::new(Semaphore::new(limits.reviews)),
         room: Room::new(limits.bytes),
@@ -97,12 +105,20 @@ async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Resp
     let counts = &webhook.counts;
     let _held = counts.in_flight.hold();
     let begin = Instant::now();
-    let outcome = review(&webhook, request, begin).await;
+    let deadline = begin + deadline::budget(request.uri().query());
+    let outcome = review(&webhook, request, deadline).await;
+    let response = respond(&webhook, outcome, deadline).await;
     counts.duration.observe(begin.elapsed());
+    response
+}
+
+async fn respond(webhook: &Webhook, outcome: Outcome, deadline: Instant) -> Response {
+    let counts = &webhook.counts;
     match outcome {
-        Outcome::Answered(review) => {
-            counts.reviews.add(reviewed(&review));
-            Json(review).into_response()
+        Outcome::Judged(judged) => {
+            let reply = (webhook.finish)(*judged, deadline).await;
+            counts.reviews.add(reviewed(&reply));
+            Json(reply).into_response()
         }
         Outcome::Unchecked { uid, reason } => {
             counts.reviews.add(Reviewed::Unchecked);
@@ -118,7 +134,7 @@ async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Resp
     }
 }
 
-async fn review(webhook: &Arc<Webhook>, request: Request, begin: Instant) -> Outcome {
+async fn review(webhook: &Arc<Webhook>, request: Request, deadline: Instant) -> Outcome {
     if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING)
         && encoding != "identity"
     {
@@ -127,7 +143,6 @@ async fn review(webhook: &Arc<Webhook>, request: Request, begin: Instant) -> Out
             error: format!("the body is encoded ({encoding:?}); a review is sent as it is"),
         };
     }
-    let deadline = begin + deadline::budget(request.uri().query());
     let read = body::read(request.into_body(), &webhook.room, deadline).await;
     let (reason, code) = match read.end {
         End::Whole => return decide(webhook, read, deadline).await,
@@ -186,7 +201,7 @@ fn answer(webhook: &Webhook, bytes: &[u8]) -> Result<Outcome, Unchecked> {
         })
     }));
     match decided {
-        Ok(Ok(review)) => Ok(Outcome::Answered(Box::new(review))),
+        Ok(Ok(review)) => Ok(Outcome::Judged(Box::new(review))),
         Ok(Err(None)) => Err(Unchecked::BadBody),
         Ok(Err(Some(error))) => Ok(Outcome::Refused {
             code: StatusCode::BAD_REQUEST,

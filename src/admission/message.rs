@@ -170,6 +170,19 @@ pub fn worst_of(candidates: &[&Candidate<'_>]) -> Option<usize> {
     found.min().map(|(_, place)| place)
 }
 
+/// Where the decisive fact about a candidate's worst finding was read: `catalog, wheel: torch 2.8.0+cu128 ...`.
+#[must_use]
+pub fn evidence_of(candidate: &Candidate<'_>) -> Option<String> {
+    let shown = worst(&[candidate])?;
+    let fact = shown.finding.facts.first()?;
+    let evidence = &fact.evidence;
+    let text = format!(
+        "{} ({}, {}): {}",
+        fact.name, evidence.origin, evidence.proof, evidence.source
+    );
+    Some(layout::shortened(&text))
+}
+
 /// The text of a warning: one line, with a note behind the cause that may be empty. Empty if nothing was found.
 #[must_use]
 pub fn warning(

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use futures::FutureExt;
 use time::OffsetDateTime;
@@ -12,18 +13,24 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::certificates::{CertificateCounts, Identity, Shown, Source, keep_files, keep_own};
+use super::configuration::Configuration;
+use super::drift::Drift;
+use super::events::Events;
+use super::hearing::{Hearing, Installed};
 use super::http::{self, Limits, ReviewCounts};
-use super::policy::Policy;
-use super::reload::{Follower, ReloadError};
+use super::installation::Installation;
+use super::measured::Measured;
+use super::owner::Owners;
+use super::reload::{Failing, Follower, ReloadError, SharedConfiguration};
 use super::review::Reviewer;
 use super::tls::{Bounds, ConnectionCounts, Served, Server};
 use crate::cluster::fleet;
 use crate::cluster::resource::GpuResources;
 use crate::cluster::watch::{self, Freshness, Published};
-use crate::cluster::workload::{Kinds, KindsError};
-use crate::compat::Catalog;
 use crate::image::repositories::{Repositories, RepositoriesError};
-use crate::lifecycle::{Health, ListenError, Metrics, Readiness, listen, stop_on_signal};
+use crate::lifecycle::{
+    Health, ListenError, Metrics, Readiness, ReadyToken, listen, stop_on_signal,
+};
 use crate::telemetry::metrics::{CONTENT_TYPE, Registry};
 
 /// The part of readiness that waits for the first list of nodes.
@@ -77,9 +84,6 @@ pub enum WebhookError {
     /// The data that the program carries are broken.
     #[error("the catalog of repositories in this program is broken")]
     Repositories(#[from] RepositoriesError),
-    /// The data that the program carries are broken.
-    #[error("the list of workload kinds in this program is broken")]
-    Kinds(#[from] KindsError),
     /// The system refused something that every process may do.
     #[error("cannot run")]
     System(#[from] std::io::Error),
@@ -94,39 +98,36 @@ pub enum WebhookError {
 /// See [`WebhookError`]. An absent API server is none: it is waited for.
 pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let repositories = Repositories::bundled()?;
-    let kinds = Kinds::bundled()?;
-    let follower = settings.config.as_deref().map(Follower::open).transpose()?;
-    let resources = follower.as_ref().map_or_else(
-        || GpuResources::named([settings.resource.as_str()]),
-        |follower| follower.configuration().load().resources.clone(),
-    );
+    let (configuration, follower) = configuration(&settings)?;
     let listener = listen(settings.listen, "--listen").await?;
     let health = listen(settings.health, "--health-listen").await?;
-    let unreachable = |error| WebhookError::Client(Box::new(error));
-    let config = kube::Config::infer()
-        .await
-        .map_err(|error| unreachable(kube::Error::InferConfig(error)))?;
-    let client = kube::Client::try_from(config.clone()).map_err(unreachable)?;
-    let impatient = kube::Client::try_from(without_retries(config)).map_err(unreachable)?;
+    let clients = Clients::new().await?;
     let stop = stop_on_signal()?;
     let (readiness, registry) = (Readiness::default(), Registry::default());
-    tell_build(&registry);
     let listed = readiness.wait_for(NODES);
-    let published = Published::default();
     let served = Arc::new(Served::default());
     let shown = shown(&settings.identity, &served, &readiness, &registry)?;
+    let parts = Parts {
+        published: Published::default(),
+        configuration: Arc::clone(&configuration),
+        drift: Arc::default(),
+        installed: Installed::default(),
+        freshness: Arc::default(),
+    };
+    let (events, recorder) = Events::new(clients.impatient.clone(), &settings.identity.service);
+    let failing = follower.as_ref().map(Follower::failing);
+    parts.measure(&registry, &events, failing);
+    let owners = Owners::new(clients.impatient.clone());
+    let hearing = Hearing::new(owners, Arc::clone(&parts.installed), events, &registry);
     let reviewer = Reviewer {
-        fleet: Arc::clone(&published.fleet),
-        resources: resources.clone(),
-        kinds,
-        catalog: Catalog::embedded(),
+        cluster: Arc::clone(&parts.published.cluster),
+        configuration,
         repositories,
-        policy: Policy::default(),
     };
     let webhook = Server {
         listener,
         served,
-        router: routes(reviewer, &readiness, &registry),
+        router: routes(reviewer, hearing, &readiness, &registry),
         bounds: Bounds::default(),
         counts: ConnectionCounts::new(&registry),
     };
@@ -135,24 +136,21 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let end = CancellationToken::new();
     let told = health_page(readiness, registry, stop.clone()).serve(health, end.clone());
     tasks.spawn(told.map(|ended| Ok(ended?)));
-    let watched = watch::Settings {
-        fleet: fleet::Settings {
-            resources,
-            ..fleet::Settings::default()
-        },
-        pools: Vec::new(),
-        namespace: settings.identity.namespace.clone(),
-        agents: settings.agents,
-        freshness: Arc::<Freshness>::default(),
-    };
-    let synced = move || drop(listed);
-    let catalog = Catalog::embedded();
-    let following = watch::follow(impatient, watched, catalog, published, synced, stop.clone());
-    tasks.spawn(following.map(Ok));
+    tasks.spawn(recorder.run(stop.clone()).map(Ok));
+    let installation = parts.installation(&settings.identity);
+    tasks.spawn(
+        installation
+            .follow(clients.impatient.clone(), stop.clone())
+            .map(Ok),
+    );
     if let Some(follower) = follower {
         tasks.spawn(follower.follow(stop.clone()).map(Ok));
     }
-    tasks.spawn(keep_certificate(shown, client, settings.certificate, stop.clone()).map(Ok));
+    let watched = parts.watch(&settings);
+    let following = follow(clients.impatient, watched, parts, listed, stop.clone());
+    tasks.spawn(following.map(Ok));
+    let certificate = keep_certificate(shown, clients.patient, settings.certificate, stop.clone());
+    tasks.spawn(certificate.map(Ok));
     tasks.spawn(webhook.serve(settings.shutdown_delay, stop).map(Ok));
     // Each task ends when it is told to stop; one that panics or fails before takes the webhook down.
     while let Some(ended) = tasks.join_next().await {
@@ -166,18 +164,114 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     Ok(())
 }
 
-fn tell_build(registry: &Registry) {
-    registry.gauges(
-        "gpu_capgate_build_info",
-        "The version that runs; always 1.",
-        |samples| samples.gauge(&[("version", env!("CARGO_PKG_VERSION"))], 1),
-    );
+/// The configuration in force, and who keeps it that of its file, if there is one.
+fn configuration(
+    settings: &Settings,
+) -> Result<(SharedConfiguration, Option<Follower>), WebhookError> {
+    if let Some(path) = &settings.config {
+        let follower = Follower::open(path)?;
+        return Ok((follower.configuration(), Some(follower)));
+    }
+    let resources = GpuResources::named([settings.resource.as_str()]);
+    let configuration = Configuration::counting(resources);
+    Ok((Arc::new(ArcSwap::from_pointee(configuration)), None))
 }
 
-fn routes(reviewer: Reviewer, readiness: &Readiness, registry: &Registry) -> Router {
-    let waiting = readiness.clone();
+/// Two ways to the API server.
+struct Clients {
+    /// Tries again by itself.
+    patient: kube::Client,
+    /// For those who wait by themselves, and know why: the other would try again for minutes, and say nothing.
+    impatient: kube::Client,
+}
+
+impl Clients {
+    async fn new() -> Result<Self, WebhookError> {
+        let unreachable = |error| WebhookError::Client(Box::new(error));
+        let mut config = kube::Config::infer()
+            .await
+            .map_err(|error| unreachable(kube::Error::InferConfig(error)))?;
+        let patient = kube::Client::try_from(config.clone()).map_err(unreachable)?;
+        config.default_retry = false;
+        let impatient = kube::Client::try_from(config).map_err(unreachable)?;
+        Ok(Self { patient, impatient })
+    }
+}
+
+/// What the tasks share.
+struct Parts {
+    published: Published,
+    configuration: SharedConfiguration,
+    drift: Arc<Drift>,
+    installed: Installed,
+    freshness: Arc<Freshness>,
+}
+
+impl Parts {
+    fn installation(&self, identity: &Identity) -> Installation {
+        Installation {
+            name: identity.configuration.clone(),
+            configuration: Arc::clone(&self.configuration),
+            drift: Arc::clone(&self.drift),
+            installed: Arc::clone(&self.installed),
+        }
+    }
+
+    fn watch(&self, settings: &Settings) -> watch::Settings {
+        let configuration = self.configuration.load();
+        watch::Settings {
+            fleet: fleet::Settings {
+                resources: configuration.resources.clone(),
+                trust: configuration.trust,
+            },
+            pools: configuration.pools.clone(),
+            namespace: settings.identity.namespace.clone(),
+            agents: settings.agents.clone(),
+            freshness: Arc::clone(&self.freshness),
+        }
+    }
+
+    /// What is measured when somebody asks.
+    fn measure(&self, registry: &Registry, events: &Events, failing: Option<Arc<Failing>>) {
+        Measured {
+            cluster: Arc::clone(&self.published.cluster),
+            freshness: Arc::clone(&self.freshness),
+            drift: Arc::clone(&self.drift),
+            events: Arc::clone(events.counts()),
+            failing,
+        }
+        .register(registry);
+    }
+}
+
+/// Follows the cluster with the knowledge base of the configuration; pools, resources and trust hold as they were at the
+/// start.
+async fn follow(
+    client: kube::Client,
+    watched: watch::Settings,
+    parts: Parts,
+    listed: ReadyToken,
+    stop: CancellationToken,
+) {
+    let configuration = parts.configuration.load_full();
+    let synced = move || drop(listed);
+    let catalog = configuration.catalog();
+    watch::follow(client, watched, catalog, parts.published, synced, stop).await;
+}
+
+fn routes(
+    reviewer: Reviewer,
+    hearing: Hearing,
+    readiness: &Readiness,
+    registry: &Registry,
+) -> Router {
+    let (waiting, hearing) = (readiness.clone(), Arc::new(hearing));
     http::router(
         move |body: &[u8]| reviewer.answer(body),
+        move |judged, deadline| {
+            let hearing = Arc::clone(&hearing);
+            async move { hearing.end(judged, deadline).await }.boxed()
+        },
         move || !waiting.waits_for(NODES),
         Limits::default(),
         ReviewCounts::new(registry),
@@ -225,10 +319,4 @@ fn health_page(readiness: Readiness, registry: Registry, stop: CancellationToken
             page: Arc::new(move || registry.page()),
         },
     }
-}
-
-/// For those who wait by themselves, and know why: the client would try again for minutes, and say nothing.
-fn without_retries(mut config: kube::Config) -> kube::Config {
-    config.default_retry = false;
-    config
 }

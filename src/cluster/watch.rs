@@ -62,6 +62,33 @@ pub struct ClusterState {
 }
 
 impl ClusterState {
+    /// A cluster with those nodes, listed whole.
+    #[must_use]
+    pub fn of(fleet: Fleet) -> Self {
+        Self {
+            fleet: Arc::new(fleet),
+            synced: Synced::Whole,
+            ..Self::default()
+        }
+    }
+
+    /// Whether all that may bring a node is known: nothing unreadable, and no kind that we may not or cannot list.
+    #[must_use]
+    pub fn knows_all_nodes(&self) -> bool {
+        let kinds = [
+            Watched::DeviceClasses,
+            Watched::ResourceSlices,
+            Watched::NodePools,
+        ];
+        let lost = |kind| match self.standing(kind) {
+            Standing::Forbidden | Standing::Failing => true,
+            Standing::Pending | Standing::Followed | Standing::Outdated | Standing::NotServed => {
+                false
+            }
+        };
+        self.unreadable == 0 && !kinds.into_iter().any(lost)
+    }
+
     /// What is known of a kind of objects.
     #[must_use]
     pub fn standing(&self, watched: Watched) -> Standing {

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::{fs, iter};
 
 use arc_swap::ArcSwap;
-use gpu_capgate::admission::policy::Policy;
+use gpu_capgate::admission::configuration::Configuration;
 use gpu_capgate::admission::review::Reviewer;
 use gpu_capgate::cluster::fleet::{NodeObject, Roster, Settings};
 use gpu_capgate::cluster::manifest::{self, Limits};
-use gpu_capgate::cluster::resource::GpuResources;
-use gpu_capgate::cluster::workload::Kinds;
+use gpu_capgate::cluster::watch::ClusterState;
 use gpu_capgate::compat::Catalog;
 use gpu_capgate::image::repositories::Repositories;
 use serde::Deserialize;
@@ -96,9 +95,7 @@ fn check_decides_as_expected_about_every_example() {
 
 /// The webhook of the cluster that `nodes.yaml` tells of.
 fn reviewer() -> Reviewer {
-    let catalog = Catalog::with_overlay(text("aliases.toml").as_bytes()).unwrap();
-    let catalog: &'static Catalog = Box::leak(Box::new(catalog));
-    let mut roster = Roster::new(Settings::default(), catalog);
+    let mut roster = Roster::new(Settings::default(), Catalog::embedded());
     let nodes = manifest::read(
         "nodes.yaml",
         text("nodes.yaml").as_bytes(),
@@ -107,13 +104,13 @@ fn reviewer() -> Reviewer {
     for node in nodes.documents {
         roster.put_node(&NodeObject::from_json(&node.object).unwrap());
     }
+    let overlay = json!({"overlay": text("aliases.toml")});
+    let configuration = Configuration::parse(overlay.to_string().as_bytes()).unwrap();
+    let cluster = ClusterState::of(roster.fleet());
     Reviewer {
-        fleet: Arc::new(ArcSwap::from_pointee(roster.fleet())),
-        resources: GpuResources::default(),
-        kinds: Kinds::bundled().unwrap(),
-        catalog,
+        cluster: Arc::new(ArcSwap::from_pointee(cluster)),
+        configuration: Arc::new(ArcSwap::from_pointee(configuration)),
         repositories: Repositories::bundled().unwrap(),
-        policy: Policy::default(),
     }
 }
 
@@ -122,8 +119,8 @@ fn reviewed(reviewer: &Reviewer, object: &Value) -> Value {
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {"uid": "1", "operation": "CREATE", "object": object},
     });
-    let reply = reviewer.answer(review.to_string().as_bytes()).unwrap();
-    serde_json::to_value(reply).unwrap()["response"].take()
+    let judged = reviewer.answer(review.to_string().as_bytes()).unwrap();
+    serde_json::to_value(judged.reply).unwrap()["response"].take()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! refusal beside it that is right, so that none of them passes by refusing nothing.
 
 use gpu_capgate::admission::answer::{Answer, answer};
-use gpu_capgate::admission::assess::Assessor;
+use gpu_capgate::admission::assess::{Assessor, NodeList};
 use gpu_capgate::admission::decision::Decision;
 use gpu_capgate::admission::policy::{Mode, Policy, Reaction};
 use gpu_capgate::cluster::demand::{Demand, Origin, Reader, Reading};
@@ -66,6 +66,7 @@ impl Cluster {
                 repositories: &repositories,
             },
             policy: &self.policy,
+            nodes: NodeList::Whole,
         };
         let fleet = self.roster.fleet();
         answer(

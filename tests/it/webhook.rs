@@ -6,18 +6,19 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use futures::future::BoxFuture;
+use gpu_capgate::admission::configuration::Configuration;
 use gpu_capgate::admission::http::{Limits, ReviewCounts, router};
-use gpu_capgate::admission::policy::Policy;
-use gpu_capgate::admission::review::Reviewer;
+use gpu_capgate::admission::review::{Judged, Reply, Reviewer};
 use gpu_capgate::cluster::fleet::{NodeObject, Roster, Settings};
-use gpu_capgate::cluster::resource::GpuResources;
-use gpu_capgate::cluster::workload::Kinds;
+use gpu_capgate::cluster::watch::ClusterState;
 use gpu_capgate::compat::Catalog;
 use gpu_capgate::image::repositories::Repositories;
 use gpu_capgate::labels;
 use gpu_capgate::node::inventory::Inventory;
 use gpu_capgate::telemetry::metrics::Registry;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 use crate::support::gpu;
@@ -71,21 +72,24 @@ fn reviewer(nodes: impl IntoIterator<Item = Value>) -> Reviewer {
         node["metadata"]["name"] = json!(format!("node-{number}"));
         roster.put_node(&NodeObject::from_json(&node).unwrap());
     }
+    let cluster = ClusterState::of(roster.fleet());
     Reviewer {
-        fleet: Arc::new(ArcSwap::from_pointee(roster.fleet())),
-        resources: GpuResources::default(),
-        kinds: Kinds::bundled().unwrap(),
-        catalog,
+        cluster: Arc::new(ArcSwap::from_pointee(cluster)),
+        configuration: Arc::new(ArcSwap::from_pointee(Configuration::default())),
         repositories: Repositories::bundled().unwrap(),
-        policy: Policy::default(),
     }
+}
+
+/// Ends a review without asking anybody.
+fn as_judged(judged: Judged, _deadline: Instant) -> BoxFuture<'static, Reply> {
+    Box::pin(std::future::ready(judged.reply))
 }
 
 fn webhook(nodes: impl IntoIterator<Item = Value>) -> Router {
     let reviewer = reviewer(nodes);
     let counts = ReviewCounts::new(&Registry::default());
     let answer = move |body: &[u8]| reviewer.answer(body);
-    router(answer, || true, Limits::default(), counts)
+    router(answer, as_judged, || true, Limits::default(), counts)
 }
 
 /// A Pod with one container that asks for a GPU.

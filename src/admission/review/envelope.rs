@@ -37,6 +37,8 @@ pub(super) struct Request<'a> {
     #[serde(default)]
     pub(super) namespace: Option<Cow<'a, str>>,
     #[serde(default)]
+    pub(super) dry_run: bool,
+    #[serde(default)]
     pub(super) object: Option<Value>,
     #[serde(default)]
     pub(super) old_object: Option<Value>,

@@ -11,7 +11,7 @@ use super::report::{
     self, CheckResult, ContainerReport, Document, HostReport, Place, Report, Skipped,
 };
 use crate::admission::answer::{self, Answer};
-use crate::admission::assess::{Assessed, Assessment, Assessor};
+use crate::admission::assess::{Assessed, Assessment, Assessor, NodeList};
 use crate::admission::contents;
 use crate::admission::decision::{Candidate, Decision, Fit, Ruling};
 use crate::admission::policy::{Autoscaler, Mode, Policy, Reaction};
@@ -80,6 +80,7 @@ pub(super) fn report(
         assessor: Assessor {
             knowledge,
             policy: &policy,
+            nodes: NodeList::Whole,
         },
         reader: Reader {
             kinds: &kinds,

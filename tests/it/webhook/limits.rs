@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
-use super::{UID, WITHOUT_SM_60, creation, p100, pod, post, reviewer, update, webhook};
+use super::{UID, WITHOUT_SM_60, as_judged, creation, p100, pod, post, reviewer, update, webhook};
 use crate::support::http::text;
 use crate::support::within;
 
@@ -31,7 +31,7 @@ fn subject(
     let registry = Registry::default();
     let counts = ReviewCounts::new(&registry);
     Subject {
-        router: router(answer, move || synced, limits, counts),
+        router: router(answer, as_judged, move || synced, limits, counts),
         registry,
     }
 }
