@@ -11,10 +11,18 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+/// Connections to the health endpoint at once.
+const CONNECTIONS: usize = 256;
+/// For one request to the health endpoint, from the connection to the end of the answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the health endpoint waits at its end for whoever is connected.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -137,7 +145,7 @@ impl Health {
     /// finishing its work says so instead of being taken for dead.
     ///
     /// # Errors
-    /// The listener broke.
+    /// None so far: a listener that cannot accept is tried again.
     pub async fn serve(self, listener: TcpListener, end: CancellationToken) -> std::io::Result<()> {
         let metrics = self.metrics.clone();
         let page = async move || {
@@ -152,7 +160,7 @@ impl Health {
 /// Serves `/livez` and `/readyz` until `stop`.
 ///
 /// # Errors
-/// The listener broke.
+/// None so far: a listener that cannot accept is tried again.
 pub async fn serve_health(
     listener: TcpListener,
     readiness: Readiness,
@@ -168,22 +176,46 @@ fn health_routes(readiness: Readiness, stop: CancellationToken) -> Router {
         .with_state((readiness, stop))
 }
 
-/// A probe or a scraper that keeps its connection open does not hold up the end.
+/// One request a connection, within a bounded time, so that nobody who holds on keeps the kubelet out.
 async fn serve_until(
     listener: TcpListener,
     router: Router,
     end: CancellationToken,
 ) -> std::io::Result<()> {
-    let graceful =
-        axum::serve(listener, router).with_graceful_shutdown(end.clone().cancelled_owned());
-    let patience = async {
-        end.cancelled().await;
-        tokio::time::sleep(PATIENCE).await;
-    };
-    tokio::select! {
-        ended = graceful => ended,
-        () = patience => Ok(()),
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let open = TaskTracker::new();
+    while let Some(accepted) = end.run_until_cancelled(listener.accept()).await {
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: one comes back with each connection that ends.
+                tracing::warn!(%error, "cannot accept a connection to the health endpoint");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            let router = router.clone();
+            open.spawn(async move {
+                let _place = place;
+                // Whoever asks and goes away hurts nobody.
+                let _ = tokio::time::timeout(REQUEST_TIMEOUT, serve_one(stream, router)).await;
+            });
+        }
     }
+    open.close();
+    // What has not ended then is a peer that holds on.
+    let _ = tokio::time::timeout(PATIENCE, open.wait()).await;
+    Ok(())
+}
+
+async fn serve_one(stream: TcpStream, router: Router) -> hyper::Result<()> {
+    let service = TowerToHyperService::new(router);
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
 }
 
 async fn ready(
@@ -203,6 +235,8 @@ async fn ready(
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -217,6 +251,60 @@ mod tests {
         assert!(readiness.waits_for("certificate") && !readiness.waits_for("nodes"));
         drop(certificate);
         assert!(readiness.waiting().is_empty());
+    }
+
+    async fn health(readiness: &Readiness, stop: &CancellationToken) -> SocketAddr {
+        let health = Health {
+            readiness: readiness.clone(),
+            stop: stop.clone(),
+            metrics: Metrics {
+                content_type: "text/plain",
+                page: Arc::new(|| "gpu_capgate_x 1\n".to_owned()),
+            },
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(health.serve(listener, CancellationToken::new()));
+        address
+    }
+
+    async fn asked(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_process_that_stops_is_alive_and_not_ready_and_still_counts() {
+        let (readiness, stop) = (Readiness::default(), CancellationToken::new());
+        let address = health(&readiness, &stop).await;
+        assert!(asked(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        stop.cancel();
+        assert!(asked(address, "/readyz").await.starts_with("HTTP/1.1 503"));
+        assert!(asked(address, "/livez").await.starts_with("HTTP/1.1 200"));
+        let metrics = asked(address, "/metrics").await;
+        assert!(metrics.ends_with("\r\n\r\ngpu_capgate_x 1\n"), "{metrics}");
+    }
+
+    #[tokio::test]
+    async fn peers_that_hold_on_keep_nobody_out_for_long() {
+        let address = health(&Readiness::default(), &CancellationToken::new()).await;
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            held.push(TcpStream::connect(address).await.unwrap());
+        }
+        tokio::task::yield_now().await;
+        tokio::time::pause();
+        tokio::time::advance(REQUEST_TIMEOUT).await;
+        tokio::time::resume();
+        let mut byte = [0];
+        for stream in &mut held {
+            assert_eq!(stream.read(&mut byte).await.unwrap_or_default(), 0);
+        }
+        assert!(asked(address, "/livez").await.starts_with("HTTP/1.1 200"));
     }
 
     #[tokio::test]
