@@ -11,7 +11,7 @@
 //! | [`admission`] | the webhook: a review in, an answer out | `configuration` is what administrators chose, `serve` wires, `review` reads, `assess` joins, `decision` decides, `message` tells |
 //! | [`node`] | the agent: GPUs in, labels and devices out | `serve` wires, `kubelet` and `plugin` talk to the kubelet, `labeller` to the API server |
 //! | [`command`] | the same answers in a shell: `check`, `nodes`, `explain`, `catalog` | one file a command |
-//! | [`cli`], [`telemetry`], [`lifecycle`] | arguments · logs · signals, readiness, health endpoint | |
+//! | [`cli`], [`telemetry`], [`lifecycle`] | arguments · logs, metric families · signals, readiness, health endpoint | |
 //!
 //! Who may import whom. `tests/it/layering.rs` reads this table and fails on any other edge, on a module that is not
 //! listed, and on a pure file that names I/O, time, the environment or an asynchronous runtime:

@@ -30,6 +30,7 @@ mod files;
 mod hostile;
 mod limits;
 mod owners;
+mod program;
 mod review;
 mod tls;
 

@@ -71,7 +71,7 @@ pub enum FilesError {
         source: rustls::Error,
     },
     /// The certificate is not valid now.
-    #[error("the certificate in {} is valid from {from} until {until}, and now it is {now}", path.display())]
+    #[error("the certificate in {} is valid from {from} until {until}, and not now", path.display())]
     NotNow {
         /// The file.
         path: PathBuf,
@@ -79,8 +79,6 @@ pub enum FilesError {
         from: OffsetDateTime,
         /// When it ends.
         until: OffsetDateTime,
-        /// The wall clock.
-        now: OffsetDateTime,
     },
     /// It cannot be shown or announced.
     #[error(transparent)]
@@ -187,7 +185,6 @@ impl Reader {
                 path: certificate.clone(),
                 from: life.from,
                 until: life.until,
-                now,
             });
         }
         let provider = default_provider();

@@ -76,13 +76,23 @@ impl Running {
         address.split(' ').next().unwrap().to_owned()
     }
 
-    /// Sends SIGTERM and waits for the end; the exit code.
-    pub(crate) async fn stop(mut self) -> Option<i32> {
+    /// Sends SIGTERM.
+    pub(crate) async fn terminate(&self) {
         let id = self.child.id().expect("it runs");
         let kill = Command::new("sh")
             .args(["-c", &format!("kill -TERM {id}")])
             .status();
         assert!(kill.await.unwrap().success());
+    }
+
+    /// Sends SIGTERM and waits for the end; the exit code.
+    pub(crate) async fn stop(self) -> Option<i32> {
+        self.terminate().await;
+        self.ended().await
+    }
+
+    /// Waits for the end; the exit code.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
         // Somebody has to read on, or a full pipe would hold it up.
         let rest = async { while let Ok(Some(_)) = self.lines.next_line().await {} };
         let ended = async { tokio::join!(rest, self.child.wait()).1 };

@@ -530,7 +530,6 @@ async fn no_request_fails_while_the_ca_and_all_leaves_are_replaced() {
         let old = stored(&api);
         api.put(SECRET, secret(&Value::Null));
         until("another CA", async || {
-            tokio::time::sleep(Duration::from_millis(5)).await;
             let secret = api.object(SECRET);
             !secret["data"].is_null() && stored(&api) != old
         })
