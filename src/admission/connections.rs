@@ -146,7 +146,7 @@ impl Connections {
         if book.open.len() >= self.bounds.connections {
             let crowded = book.close_first();
             // What is told to close takes a moment, and a crowd does not wait for it.
-            let most = self.bounds.connections + self.bounds.connections / 4;
+            let most = self.bounds.connections + self.bounds.connections.div_ceil(4);
             if !crowded || book.open.len() >= most {
                 self.counts.closed.add(Closed::TurnedAway);
                 return None;
