@@ -29,9 +29,12 @@ use crate::telemetry::metrics::Label;
 
 pub use counts::{ReviewCounts, Reviewed, Unchecked};
 
-/// Bodies from this size on, in bytes, are reviewed on a thread of their own: they take milliseconds, all others take
-/// microseconds and are reviewed where they are read.
-const LARGE: usize = 128 * 1024;
+/// Bodies from this size on, in bytes, are reviewed on a thread of their own, and only so many at once: they take
+/// milliseconds. All others are reviewed where they are read, so there are never more of them than threads.
+const LARGE: usize = 256 * 1024;
+/// Most JSON values in a review. Two objects of the API server's largest size have fewer: it takes 16 bytes and more to
+/// write a field of a Pod. Parsed, a value takes 32 bytes at least however short it is written, and is held twice.
+const MOST_VALUES: usize = 384 * 1024;
 /// Longest text that is answered to a request that is no review, in characters; it quotes that request.
 const REASON_LIMIT: usize = 200;
 
@@ -46,18 +49,18 @@ type Decide = dyn Fn(&[u8]) -> Answer + Send + Sync;
 /// How much is done at once; what comes on top is admitted unchecked, at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Reviews that are being decided.
-    pub reviews: usize,
+    /// Reviews of 256 KiB and more that are being decided.
+    pub large_reviews: usize,
     /// Bytes of all bodies that are being read or reviewed.
     pub bytes: usize,
 }
 
 impl Default for Limits {
-    /// Four of the largest reviews, or thousands of the usual ones: parsed they take about ten times the memory.
+    /// Two of the largest reviews, or a thousand of the usual ones; with the worst of contents, less than 200 MiB.
     fn default() -> Self {
         Self {
-            reviews: 16,
-            bytes: 32 * 1024 * 1024,
+            large_reviews: 4,
+            bytes: 16 * 1024 * 1024,
         }
     }
 }
@@ -92,7 +95,7 @@ pub fn router(
         answer: Box::new(answer),
         finish: Box::new(finish),
         synced: Box::new(synced),
-        places: Arc::new(Semaphore::new(limits.reviews)),
+        places: Arc::new(Semaphore::new(limits.large_reviews)),
         room: Room::new(limits.bytes),
         counts,
     };
@@ -158,15 +161,18 @@ async fn review(webhook: &Arc<Webhook>, request: Request, deadline: Instant) -> 
 async fn decide(webhook: &Arc<Webhook>, read: Read, deadline: Instant) -> Outcome {
     let Read { bytes, room, .. } = read;
     let bad_request = StatusCode::BAD_REQUEST;
-    let Ok(place) = Arc::clone(&webhook.places).try_acquire_owned() else {
-        return unchecked(&bytes, Unchecked::Concurrency, bad_request);
-    };
     if !(webhook.synced)() {
         return unchecked(&bytes, Unchecked::NotSynced, bad_request);
+    }
+    if values(&bytes) > MOST_VALUES {
+        return unchecked(&bytes, Unchecked::BadBody, StatusCode::PAYLOAD_TOO_LARGE);
     }
     let decided = if bytes.len() < LARGE {
         answer(webhook, &bytes)
     } else {
+        let Ok(place) = Arc::clone(&webhook.places).try_acquire_owned() else {
+            return unchecked(&bytes, Unchecked::Concurrency, bad_request);
+        };
         let decided = apart(webhook, bytes.clone(), (place, room));
         match tokio::time::timeout_at(deadline, decided).await {
             Ok(decided) => decided,
@@ -174,6 +180,12 @@ async fn decide(webhook: &Arc<Webhook>, read: Read, deadline: Instant) -> Outcom
         }
     };
     decided.unwrap_or_else(|reason| unchecked(&bytes, reason, bad_request))
+}
+
+/// No fewer than the JSON values of a body: each but the first follows one of these letters, which texts hold as well.
+fn values(body: &[u8]) -> usize {
+    let before = |byte: &&u8| matches!(byte, b'[' | b'{' | b',' | b':');
+    body.iter().filter(before).count() + 1
 }
 
 /// Decides on a thread of its own, which holds its place and its memory also when nobody waits for it any more.

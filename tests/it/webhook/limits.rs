@@ -70,7 +70,7 @@ fn review() -> Value {
 /// A review that is decided on a thread of its own, for its size.
 fn large_review() -> Value {
     let mut pod = pod(WITHOUT_SM_60);
-    pod["metadata"]["annotations"]["padding"] = json!("x".repeat(200_000));
+    pod["metadata"]["annotations"]["padding"] = json!("x".repeat(300_000));
     creation(&pod)
 }
 
@@ -138,7 +138,7 @@ async fn a_review_before_the_nodes_are_known_is_an_unchecked_admission() {
 async fn one_review_too_many_is_answered_at_once() {
     let (begun, (release, until)) = (Arc::new(Notify::new()), channel());
     let limits = Limits {
-        reviews: 1,
+        large_reviews: 1,
         ..Limits::default()
     };
     let subject = subject(limits, stuck(Arc::clone(&begun), until), true);
@@ -147,7 +147,7 @@ async fn one_review_too_many_is_answered_at_once() {
     within("the first review", begun.notified()).await;
     // Nothing ends the first one before this is answered.
     subject
-        .is_unchecked(review().to_string(), "concurrency")
+        .is_unchecked(large_review().to_string(), "concurrency")
         .await;
     drop(release);
     let (_, answer) = within("the first answer", first).await.unwrap();
@@ -206,6 +206,17 @@ async fn a_body_that_comes_too_slowly_is_answered_by_its_beginning() {
     let waited = begin.elapsed();
     // `post` says timeout=5s.
     assert!(waited < Duration::from_millis(4100), "{waited:?}");
+}
+
+#[tokio::test]
+async fn an_object_of_more_parts_than_any_is_not_parsed() {
+    let answer = |_: &[u8]| -> Answer { panic!("nobody parses this") };
+    let subject = subject(Limits::default(), answer, true);
+    let mut pod = pod(WITHOUT_SM_60);
+    pod["spec"]["rest"] = json!(vec![0; 500_000]);
+    subject
+        .is_unchecked(creation(&pod).to_string(), "bad-body")
+        .await;
 }
 
 #[tokio::test]
