@@ -188,6 +188,7 @@ impl<T: Subject> Source<T> {
                     }
                     continue;
                 }
+                () = self.told.closed() => return Next::Stop,
                 () = sleep(STREAM_PAUSE), if phase == Phase::Streaming => return Next::Page,
             };
             match event {
