@@ -35,8 +35,8 @@ pub use contact::Freshness;
 pub use told::{Standing, Synced};
 pub use watched::Watched;
 
-/// Events that wait to be taken. A watch that tells faster waits.
-const WAITING: usize = 1024;
+/// Events that wait to be taken, some 16 KB each. A watch that tells faster waits.
+const WAITING: usize = 64;
 /// How long a change waits for others before they are published together; longer where making a fleet takes long, so
 /// that it takes a tenth of the time at most.
 const SETTLE: Duration = Duration::from_millis(100);

@@ -107,6 +107,11 @@ impl WatchServer {
         inside.collections.entry(path.to_owned()).or_default();
     }
 
+    /// Serves a path no longer, and ends its watches.
+    pub(crate) fn withdraw(&self, path: &str) {
+        self.inside.lock().unwrap().collections.remove(path);
+    }
+
     /// Creates or changes an object and tells who watches.
     pub(crate) fn put(&self, path: &str, object: Value) {
         self.inside.lock().unwrap().put(path, object);

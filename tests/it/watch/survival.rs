@@ -57,19 +57,34 @@ async fn a_kind_that_is_not_served_is_worked_without_and_found_later() {
         json!({"metadata": {"name": "gpu"}, "spec": {"template": {"spec": {"requirements": [
         {"key": "karpenter.k8s.aws/instance-gpu-name", "operator": "In", "values": ["t4"]}]}}}}),
     );
-    let pools = |state: &ClusterState| {
-        let found = gpu_capgate::cluster::schedule::possible(&Placement::anywhere(), &state.fleet);
-        found
-            .classes
-            .iter()
-            .map(|class| class.pools.len())
-            .sum::<usize>()
-    };
     follower.until("the pool", |state| pools(state) == 1).await;
     assert!(
         server.requests(NODE_POOLS) < 12,
         "it is not asked for all the time"
     );
+    // Whoever uninstalls Karpenter takes the pools along.
+    server.withdraw(NODE_POOLS);
+    let gone = |state: &ClusterState| state.standing(Watched::NodePools) == Standing::NotServed;
+    let state = follower.until("no Karpenter", gone).await;
+    assert_eq!(pools(&state), 0);
+}
+
+fn pools(state: &ClusterState) -> usize {
+    let found = gpu_capgate::cluster::schedule::possible(&Placement::anywhere(), &state.fleet);
+    found.classes.iter().map(|class| class.pools.len()).sum()
+}
+
+#[tokio::test]
+async fn an_older_version_of_an_api_will_do() {
+    let server = WatchServer::start(Lists::Streamed).await;
+    server.withdraw(SLICES);
+    let older = SLICES.replace("/v1/", "/v1beta2/");
+    server.serve(&older);
+    let follower = Follower::synced(&server).await;
+    let standing = follower.state().standing(Watched::ResourceSlices);
+    assert_eq!(standing, Standing::Followed);
+    assert_eq!(server.requests(SLICES), 1, "asked for first");
+    assert_eq!(server.requests(&older), 1);
 }
 
 #[tokio::test]
