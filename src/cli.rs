@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod nodes;
 mod shell;
+mod snapshot;
 mod source;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub use check::{CheckArguments, CheckOutput, GpuName, GpuNameError, OnUnknown};
 pub use explain::ExplainArguments;
 pub use nodes::{NodesArguments, NodesOutput};
 pub use shell::{CompletionArguments, ManArguments, VersionArguments, VersionOutput};
+pub use snapshot::SnapshotArguments;
 pub use source::SourceArguments;
 
 /// Tells a Kubernetes cluster what its GPUs can run, and refuses Pods whose image cannot run on them.
@@ -47,6 +49,8 @@ pub enum Command {
     Check(Box<CheckArguments>),
     /// Show which GPUs a cluster has, and what is known of them.
     Nodes(NodesArguments),
+    /// Write a cluster's GPU nodes to a file that check and nodes read back.
+    Snapshot(SnapshotArguments),
     /// Tell what a code means, and what to do about it.
     Explain(ExplainArguments),
     /// Show what is known of torch builds, CUDA toolkits, drivers, GPUs and images.

@@ -10,6 +10,7 @@ mod markdown;
 pub mod nodes;
 mod overlay;
 pub mod shell;
+pub mod snapshot;
 pub mod source;
 mod table;
 

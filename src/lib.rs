@@ -10,7 +10,7 @@
 //! | [`cluster`] | what does a Pod ask for, which nodes could run it? | `manifest` reads, `workload` finds Pods, `demand` fills a `placement`, `schedule` asks the `fleet`, `watch` keeps it |
 //! | [`admission`] | the webhook: a review in, an answer out | `configuration` is what administrators chose, `serve` wires, `review` reads, `assess` joins, `decision` decides, `message` tells |
 //! | [`node`] | the agent: GPUs in, labels and devices out | `serve` wires, `kubelet` and `plugin` talk to the kubelet, `labeller` to the API server |
-//! | [`command`] | the same answers in a shell: `check`, `nodes`, `explain`, `catalog` | one file a command |
+//! | [`command`] | the same answers in a shell: `check`, `nodes`, `snapshot`, `explain`, `catalog` | one file a command |
 //! | [`cli`], [`telemetry`], [`lifecycle`] | arguments · logs, metric families · signals, readiness, health endpoint | |
 //!
 //! Who may import whom. `tests/it/layering.rs` reads this table and fails on any other edge, on a module that is not

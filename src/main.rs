@@ -35,6 +35,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Check(arguments) => return command::check::check(&arguments),
         Command::Nodes(arguments) => return command::nodes::nodes(&arguments),
+        Command::Snapshot(arguments) => return command::snapshot::snapshot(&arguments),
         Command::Explain(arguments) => return command::explain::explain(&arguments),
         Command::Catalog(arguments) => return command::catalog::catalog(&arguments),
         Command::Completion(arguments) => return command::shell::completion(&arguments),

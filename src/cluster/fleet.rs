@@ -13,6 +13,7 @@ mod object;
 mod offer;
 mod pool;
 mod roster;
+mod snapshot;
 mod table;
 mod tally;
 
@@ -31,6 +32,7 @@ pub use listing::{Listing, ListingError, MAX_SOURCE_BYTES, ObjectProblem};
 pub use object::{Amount, NodeObject, UnreadableNode};
 pub use pool::{DeclaredPool, DeclaredTaint, Pool, UnreadablePool};
 pub use roster::{Change, Roster, Settings};
+pub use snapshot::{Names, Snapshot, UnreadableSnapshot};
 
 pub(in crate::cluster) use bits::Bits;
 pub(in crate::cluster) use offer::{Need, Offer};

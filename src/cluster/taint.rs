@@ -50,7 +50,7 @@ impl Effect {
         }
     }
 
-    const fn word(self) -> &'static str {
+    pub(in crate::cluster) const fn word(self) -> &'static str {
         match self {
             Self::NoSchedule => "NoSchedule",
             Self::NoExecute => "NoExecute",

@@ -21,6 +21,7 @@ mod manifest;
 mod nodes;
 mod registration;
 mod scheduler;
+mod snapshot;
 mod support;
 mod watch;
 mod webhook;

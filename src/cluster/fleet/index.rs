@@ -243,6 +243,21 @@ impl LabelIndex {
             .filter(|(_, count)| *count > 0)
     }
 
+    /// The pairs of each node, by position: what the index was built of.
+    pub(super) fn rows(&self) -> Vec<Vec<PairId>> {
+        let mut rows = vec![Vec::new(); self.length];
+        for pair in 0..narrow(self.table.pairs()) {
+            let mut set = Bits::none(self.length);
+            self.add(&mut set, pair);
+            for (position, row) in (0..).zip(&mut rows) {
+                if set.contains(position) {
+                    row.push(pair);
+                }
+            }
+        }
+        rows
+    }
+
     /// The keys that any node carries.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         (0..narrow(self.table.keys())).map(|key| self.table.key(key))

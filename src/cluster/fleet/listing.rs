@@ -5,6 +5,7 @@
 //! one object at a time. Opens no file and knows no API server.
 
 mod pieces;
+mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,6 +23,7 @@ use super::knowledge::{DeviceClassObject, SliceObject};
 use super::object::{NodeObject, UnreadableNode};
 use super::pool::UnreadablePool;
 use super::roster::{Roster, Settings};
+use super::snapshot::{self, Snapshot, UnreadableSnapshot};
 use crate::cluster::manifest::{self, Limits, ManifestError, Position, Problem};
 use crate::cluster::workload::ObjectKind;
 use crate::compat::Catalog;
@@ -67,6 +69,9 @@ pub enum ObjectProblem {
     /// A NodePool of another shape.
     #[error("{pool}{cause}", pool = .0, cause = because(.0))]
     Pool(#[from] UnreadablePool),
+    /// A snapshot that is none.
+    #[error("{0}")]
+    Snapshot(#[from] UnreadableSnapshot),
     /// A field is missing, or holds something else.
     #[error("{0}")]
     Shape(#[from] serde_json::Error),
@@ -85,6 +90,8 @@ pub struct Listing<'a> {
     errors: Vec<ListingError>,
     names: BTreeSet<String>,
     twice: BTreeSet<String>,
+    /// What decides and is no node, cut down, by kind and name.
+    others: BTreeMap<(String, String), Value>,
     /// How many objects of each kind were skipped.
     skipped: BTreeMap<String, usize>,
 }
@@ -111,6 +118,7 @@ impl<'a> Listing<'a> {
             errors: Vec::new(),
             names: BTreeSet::new(),
             twice: BTreeSet::new(),
+            others: BTreeMap::new(),
             skipped: BTreeMap::new(),
         }
     }
@@ -188,6 +196,7 @@ impl<'a> Listing<'a> {
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
+        let other = rest::cut_down(kind, &object);
         let taken = match (kind.group.as_str(), kind.kind.as_str()) {
             ("", "Node") => self.put_node(&object),
             ("resource.k8s.io", "ResourceSlice") => self.put_slice(kind, object),
@@ -196,12 +205,16 @@ impl<'a> Listing<'a> {
                 self.roster.put_runtime_class(class);
             }),
             ("karpenter.sh", "NodePool") => self.put_node_pool(&object),
+            (snapshot::GROUP, snapshot::KIND) => self.put_snapshot(object),
             _ => {
                 let kind = ObjectKindName(kind).to_string();
                 *self.skipped.entry(kind).or_default() += 1;
                 Ok(())
             }
         };
+        if let (Ok(()), Some(other)) = (&taken, other) {
+            self.others.insert((kind.kind.clone(), name.clone()), other);
+        }
         if let Err(problem) = taken {
             self.fail(ListingError::Object {
                 source_name: Arc::clone(source),
@@ -244,6 +257,15 @@ impl<'a> Listing<'a> {
         Ok(())
     }
 
+    fn put_snapshot(&mut self, object: Value) -> Result<(), ObjectProblem> {
+        for name in Snapshot::read(object)?.put(&mut self.roster)? {
+            if !self.names.insert(name.clone()) {
+                self.twice.insert(name);
+            }
+        }
+        Ok(())
+    }
+
     /// How many nodes have been read, those without GPUs included.
     #[must_use]
     pub fn nodes(&self) -> usize {
@@ -254,6 +276,11 @@ impl<'a> Listing<'a> {
     #[must_use]
     pub fn fleet(&mut self) -> Fleet {
         self.roster.fleet()
+    }
+
+    /// The RuntimeClasses, DeviceClasses and NodePools, cut down to what decides.
+    pub fn others(&self) -> impl Iterator<Item = &Value> {
+        self.others.values()
     }
 
     /// What could not be used. Empty afterwards.

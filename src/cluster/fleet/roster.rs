@@ -9,7 +9,8 @@ use k8s_openapi::api::node::v1::RuntimeClass;
 
 use super::build;
 use super::knowledge::{
-    self, DeviceClassObject, GfdTrust, Models, Reading, SliceFinding, SliceObject, Slices,
+    self, DeviceClassObject, Doubt, GfdTrust, Knowledge, Models, Reading, SliceFinding,
+    SliceObject, Slices,
 };
 use super::object::{Amount, NodeObject};
 use super::pool::{DeclaredPool, Pool, UnreadablePool};
@@ -54,6 +55,8 @@ pub struct Roster<'a> {
     pub(super) runtime_classes: BTreeMap<String, RuntimeRules>,
     pub(super) pools: BTreeMap<String, Pool>,
     pub(super) away: BTreeSet<String>,
+    /// Whole GPUs and MIG devices in the ResourceSlices of nodes that a snapshot told of.
+    devices: BTreeMap<String, (u64, u64)>,
     /// How many labels of the table were on nodes that have them no longer, at most.
     retired: usize,
 }
@@ -90,6 +93,7 @@ impl<'a> Roster<'a> {
             runtime_classes: BTreeMap::new(),
             pools: BTreeMap::new(),
             away: BTreeSet::new(),
+            devices: BTreeMap::new(),
             retired: 0,
         }
     }
@@ -108,16 +112,42 @@ impl<'a> Roster<'a> {
 
     /// Takes a node that is new, or that has changed.
     pub fn put_node(&mut self, node: &NodeObject) -> Change {
-        let record = Record {
-            labels: self.labels_of(node),
-            traits: self.traits_of(node),
-        };
-        let before = match self.nodes.get_mut(node.name.as_str()) {
+        let traits = self.traits_of(node);
+        let record = self.record(&node.labels, traits);
+        self.put_record(&node.name, &record)
+    }
+
+    /// Takes a node of a snapshot, of which everything is known already. `devices`: whole GPUs and MIG devices of its
+    /// ResourceSlices.
+    pub(super) fn put_restored(
+        &mut self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+        traits: Traits,
+        devices: Option<(u64, u64)>,
+    ) {
+        let traits = self.shared(traits);
+        let record = self.record(labels, traits);
+        self.put_record(name, &record);
+        if let Some(devices) = devices {
+            self.devices.insert(name.to_owned(), devices);
+        }
+    }
+
+    fn record(&mut self, labels: &BTreeMap<String, String>, traits: Arc<Traits>) -> Record {
+        Record {
+            labels: self.labels_of(labels),
+            traits,
+        }
+    }
+
+    fn put_record(&mut self, name: &str, record: &Record) -> Change {
+        let before = match self.nodes.get_mut(name) {
             Some(known) => Some(std::mem::replace(known, record.clone())),
-            None => self.nodes.insert(node.name.as_str().into(), record.clone()),
+            None => self.nodes.insert(name.into(), record.clone()),
         };
         match before {
-            Some(before) if before == record => Change::Hidden,
+            Some(before) if before == *record => Change::Hidden,
             Some(before) => {
                 self.retired += before.labels.len();
                 Change::Visible
@@ -127,17 +157,17 @@ impl<'a> Roster<'a> {
     }
 
     /// The table is shared with the fleets that were made of it, and is only copied for a label that is new.
-    fn labels_of(&mut self, node: &NodeObject) -> Box<[PairId]> {
-        let mut labels = Vec::with_capacity(node.labels.len());
-        for (key, value) in &node.labels {
+    fn labels_of(&mut self, labels: &BTreeMap<String, String>) -> Box<[PairId]> {
+        let mut pairs = Vec::with_capacity(labels.len());
+        for (key, value) in labels {
             let pair = match self.table.find(key, value) {
                 Some(known) => Some(known),
                 None => Arc::make_mut(&mut self.table).intern(key, value),
             };
-            labels.extend(pair);
+            pairs.extend(pair);
         }
-        labels.sort_unstable();
-        labels.into()
+        pairs.sort_unstable();
+        pairs.into()
     }
 
     fn traits_of(&mut self, node: &NodeObject) -> Arc<Traits> {
@@ -157,6 +187,11 @@ impl<'a> Roster<'a> {
             os: node.os.unwrap_or_else(|| labelled_os(node)),
             architecture: knowledge::architecture(node),
         };
+        self.shared(traits)
+    }
+
+    /// The one that all nodes with these traits share.
+    fn shared(&mut self, traits: Traits) -> Arc<Traits> {
         if let Some(known) = self.traits.get(&traits) {
             return Arc::clone(known);
         }
@@ -319,11 +354,20 @@ impl<'a> Roster<'a> {
 
     /// What the newest ResourceSlices say, node by node.
     pub(super) fn sliced(&mut self) -> std::collections::HashMap<String, SliceFinding> {
+        let restored = self.devices.iter().map(|(node, (gpus, migs))| {
+            let finding = SliceFinding {
+                // What is known of the node stands in its own record.
+                knowledge: Knowledge::Unknown(Doubt::UnreadableSlices),
+                gpus: *gpus,
+                migs: *migs,
+            };
+            (node.clone(), finding)
+        });
         let found = self.slices.by_node(&mut self.models);
-        found
+        let found = found
             .into_iter()
-            .map(|(node, finding)| (node.to_owned(), finding))
-            .collect()
+            .map(|(node, finding)| (node.to_owned(), finding));
+        restored.chain(found).collect()
     }
 
     /// Bytes that the records take, near enough, without the table that fleets share.

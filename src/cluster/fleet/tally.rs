@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::bits::Bits;
+use super::table::PairId;
 use super::{ClassId, Fleet, Origin};
 
 impl Fleet {
@@ -38,6 +39,18 @@ impl Fleet {
         values
             .map(|(value, count)| (value.to_owned(), count))
             .collect()
+    }
+
+    /// The labels that a row of the index stands for.
+    pub(super) fn labels<'a>(
+        &'a self,
+        row: &'a [PairId],
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let table = self.index.table();
+        row.iter().map(|pair| {
+            let (key, value) = table.pair(*pair);
+            (table.key(key), value)
+        })
     }
 
     /// Where what is known of a class was read.
