@@ -321,7 +321,7 @@ fn the_webhook_may_change_nothing_but_its_ca(cluster: &Cluster) {
             json!({"matchLabels": {"a": "b"}}),
         ),
         ("/webhooks/0/timeoutSeconds", json!(30)),
-        ("/webhooks/0/sideEffects", json!("NoneOnDryRun")),
+        ("/webhooks/0/sideEffects", json!("None")),
         ("/webhooks/0/matchConditions", json!([])),
         ("/webhooks/0/name", json!("other.gpu-capgate.io")),
         ("/metadata/labels/a", json!("b")),
