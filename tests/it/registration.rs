@@ -30,6 +30,7 @@ fn real_cluster_asks_about_what_asks_for_gpus_and_nothing_else() {
     our_own_pods_and_exempt_namespaces_are_left_alone(&cluster);
     the_registration_agrees_with_the_configuration(&cluster);
     the_webhook_may_change_nothing_but_its_ca(&cluster);
+    the_webhooks_pods_meet_the_restricted_pod_security_level(&cluster);
     other_names_reach_filter_and_configuration_alike(&cluster);
     cluster.passed();
 }
@@ -338,18 +339,45 @@ fn the_webhook_may_change_nothing_but_its_ca(cluster: &Cluster) {
             refused.stderr
         );
     }
-    // What RBAC gives says the same of all other registrations.
-    let others = cluster.run(
-        "kubectl",
-        &[
+    for (verb, what) in [
+        ("patch", "validatingwebhookconfiguration/other"),
+        ("create", "validatingwebhookconfiguration"),
+        ("patch", "secret/other"),
+        ("list", "secrets"),
+        ("create", "pods"),
+    ] {
+        let asked = [
             "auth",
             "can-i",
-            "patch",
-            "validatingwebhookconfiguration/other",
+            verb,
+            what,
             account,
-        ],
-    );
-    assert_eq!(others.stdout.trim(), "no");
+            "--namespace=gpu-capgate",
+        ];
+        assert_eq!(
+            cluster.run("kubectl", &asked).stdout.trim(),
+            "no",
+            "{verb} {what}"
+        );
+    }
+}
+
+fn the_webhooks_pods_meet_the_restricted_pod_security_level(cluster: &Cluster) {
+    cluster.kubectl(&["create", "namespace", "strict"]);
+    let level = "pod-security.kubernetes.io/warn=restricted";
+    cluster.kubectl(&["label", "namespace", "strict", level]);
+    let tried = |more: &str| {
+        let script = format!(
+            "helm template try charts/gpu-capgate --namespace=strict --show-only=templates/webhook/deployment.yaml {more} \
+             | kubectl create --namespace=strict --dry-run=server --filename=-"
+        );
+        let ran = cluster.run("bash", &["-o", "pipefail", "-c", &script]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stderr
+    };
+    assert_eq!(tried(""), "");
+    let host = tried("--set=webhook.hostNetwork=true,webhook.port=10260");
+    assert!(host.contains("would violate PodSecurity"), "{host}");
 }
 
 fn other_names_reach_filter_and_configuration_alike(cluster: &Cluster) {
