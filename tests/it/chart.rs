@@ -1,6 +1,11 @@
-//! What the chart holds a copy of is what the program knows.
+//! What the chart holds a copy of is what the program knows, and what it renders is what the program takes.
 
+use gpu_capgate::admission::configuration::Configuration;
+use gpu_capgate::admission::drift;
+use gpu_capgate::admission::policy::Policy;
+use gpu_capgate::cluster::resource::GpuResources;
 use gpu_capgate::cluster::workload::{Kinds, Shape};
+use serde_json::Value;
 
 /// The kinds, as far as the API server's own filter needs them, in the form of the chart's file.
 fn expected() -> Vec<String> {
@@ -47,4 +52,33 @@ fn the_chart_registers_every_kind_that_the_program_knows() {
         "charts/gpu-capgate/files/workloads.yaml must hold, under its comment:\n{}",
         expected.join("\n")
     );
+}
+
+/// The rendered object of a kind; there is one.
+fn rendered(kind: &str) -> Value {
+    let text = std::fs::read_to_string("deploy/gpu-capgate.yaml").unwrap();
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let mut found = objects.into_iter().filter(|object| object["kind"] == kind);
+    let object = found.next().unwrap();
+    assert_eq!(found.next(), None, "one {kind}");
+    object
+}
+
+#[test]
+fn the_charts_defaults_are_the_programs() {
+    let file = rendered("ConfigMap")["data"]["config.yaml"].clone();
+    let configuration = Configuration::parse(file.as_str().unwrap().as_bytes()).unwrap();
+    assert_eq!(configuration.policy, Policy::default());
+    assert_eq!(configuration.resources, GpuResources::default());
+    assert!(configuration.pools.is_empty() && configuration.exemptions.is_empty());
+}
+
+#[test]
+fn what_the_chart_registers_agrees_with_what_it_configures() {
+    let registration = rendered("ValidatingWebhookConfiguration");
+    let registration = serde_json::from_value(registration).unwrap();
+    let agreeing = drift::differences(&registration, &Configuration::parse(b"").unwrap());
+    assert_eq!(agreeing, [].into());
+    let other = Configuration::parse(b"resources: [example.com/gpu]").unwrap();
+    assert_eq!(drift::differences(&registration, &other).len(), 6);
 }
