@@ -231,9 +231,15 @@ impl<'a> Teller<'_, 'a> {
         }
     }
 
-    /// What else to mind, and what is written in a way that cannot be read.
+    /// What else to mind, unless there is worse to mind first; and what is written in a way that cannot be read.
     fn advice(&self) -> Vec<String> {
-        let advice = self.assessment.advice.iter().map(message::advice);
+        let advice = match self.decision {
+            Decision::Deny => &[],
+            Decision::Allow | Decision::Warn | Decision::Undecided => {
+                self.assessment.advice.as_slice()
+            }
+        };
+        let advice = advice.iter().map(message::advice);
         advice.chain(self.complaints()).collect()
     }
 

@@ -120,7 +120,11 @@ async fn respond(webhook: &Webhook, outcome: Outcome, deadline: Instant) -> Resp
     match outcome {
         Outcome::Judged(judged) => {
             let reply = (webhook.finish)(*judged, deadline).await;
-            counts.reviews.add(reviewed(&reply));
+            let reviewed = reviewed(&reply);
+            counts.reviews.add(reviewed);
+            if reviewed == Reviewed::Unchecked {
+                counts.unchecked.add(Unchecked::BadBody);
+            }
             Json(reply).into_response()
         }
         Outcome::Unchecked { uid, reason } => {

@@ -52,7 +52,7 @@ impl Measured {
         );
         if let Some(failing) = failing {
             registry.gauges(
-                "gpu_capgate_configuration_failing_since_seconds",
+                "gpu_capgate_configuration_failing_since_timestamp_seconds",
                 "Since when the configuration file cannot be used (Unix time); 0 while it can.",
                 move |samples| samples.gauge(&[], failing.since()),
             );

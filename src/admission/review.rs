@@ -15,7 +15,9 @@ use super::events::{Notice, Run};
 use super::message;
 use super::policy::{Existing, Mode, Permission, Policy};
 use super::reload::SharedConfiguration;
-use crate::cluster::demand::{self, ContainerDemand, Demand, Origin, Reading, Workload};
+use crate::cluster::demand::{
+    self, ContainerDemand, Demand, DemandError, Origin, Reading, Skip, Workload,
+};
 use crate::cluster::watch::{ClusterState, SharedCluster};
 use crate::compat::Code;
 use crate::image::evidence::Knowledge;
@@ -26,6 +28,9 @@ use envelope::{Operation, Request, Response, Status, StatusCause};
 
 /// Most warnings that one review sends.
 const WARNING_COUNT: usize = 10;
+/// What becomes of an object that is not understood, and why.
+const UNCHECKED: &str = "unchecked";
+const NOT_UNDERSTOOD: &str = "bad-body";
 /// What is added to a refusal that only warns.
 const LENIENT: &str =
     "; admitted, for its owner is older than this check (enforceExisting refuses it)";
@@ -73,6 +78,29 @@ impl Judged {
             bypass: None,
         }
     }
+
+    /// An object that cannot be read: it is admitted, and the answer says so.
+    fn not_understood(uid: &str) -> Self {
+        let mut response = Response::admitted(uid);
+        let annotations = &mut response.audit_annotations;
+        annotations.insert("decision", UNCHECKED.to_owned());
+        annotations.insert("reason", NOT_UNDERSTOOD.to_owned());
+        Self {
+            reply: response.into_reply(),
+            ..Self::silent(uid)
+        }
+    }
+}
+
+/// Why an object cannot be judged.
+#[derive(Debug, thiserror::Error)]
+enum NotUnderstood {
+    /// It does not say what it is.
+    #[error("the object has no apiVersion and kind")]
+    NoKind,
+    /// A part that decides is of another form.
+    #[error(transparent)]
+    Demand(#[from] DemandError),
 }
 
 /// What is said about all Pods of an object, and what led to it.
@@ -111,8 +139,13 @@ impl Reviewer {
             repositories: &self.repositories,
             namespace: request.namespace.as_deref().unwrap_or_default(),
         };
-        let Some(workload) = moment.workload(&request) else {
-            return Ok(Judged::silent(&request.uid));
+        let workload = match moment.workload(&request) {
+            Ok(Some(workload)) => workload,
+            Ok(None) => return Ok(Judged::silent(&request.uid)),
+            Err(error) => {
+                tracing::warn!(%error, uid = %request.uid, "an object that is not understood is admitted");
+                return Ok(Judged::not_understood(&request.uid));
+            }
         };
         let finding = moment.review(workload.groups.iter().map(|group| &group.demand));
         log(&request, &workload, &finding);
@@ -122,39 +155,37 @@ impl Reviewer {
 
 impl Moment<'_> {
     /// The workload to judge; `None` for what is none of our business.
-    fn workload(&self, request: &Request<'_>) -> Option<Workload> {
+    fn workload(&self, request: &Request<'_>) -> Result<Option<Workload>, NotUnderstood> {
         let subresource = request.sub_resource.as_deref().unwrap_or_default();
         match request.operation {
             Operation::Create | Operation::Update if subresource.is_empty() => {}
             Operation::Create | Operation::Update | Operation::Delete | Operation::Connect => {
-                return None;
+                return Ok(None);
             }
         }
-        let now = self.read(request.object.as_ref()?)?;
-        if now.groups.is_empty() {
-            return None;
-        }
+        let now = self.read(request.object.as_ref())?;
+        let Some(now) = now.filter(|now| !now.groups.is_empty()) else {
+            return Ok(None);
+        };
         // An update that changes nothing that we judge must not break what is there.
-        let before = request.old_object.as_ref().and_then(|old| self.read(old));
+        let before = self.read(request.old_object.as_ref())?;
         let same = before.is_some_and(|before| before.asks_the_same(&now));
-        (!same).then_some(now)
+        Ok((!same).then_some(now))
     }
 
-    fn read(&self, object: &Value) -> Option<Workload> {
-        if object.is_null() {
-            return None;
-        }
+    fn read(&self, object: Option<&Value>) -> Result<Option<Workload>, NotUnderstood> {
+        let Some(object) = object.filter(|object| !object.is_null()) else {
+            return Ok(None);
+        };
         let reader = demand::Reader {
             kinds: &self.configuration.kinds,
             resources: &self.configuration.resources,
             origin: Origin::Review,
         };
-        let reading = reader.read(object).inspect_err(
-            |error| tracing::warn!(%error, "an object that is not understood is admitted"),
-        );
-        match reading.ok()? {
-            Reading::Workload(workload) => Some(workload),
-            Reading::Skipped(_) => None,
+        match reader.read(object)? {
+            Reading::Workload(workload) => Ok(Some(workload)),
+            Reading::Skipped(Skip::NoKind) => Err(NotUnderstood::NoKind),
+            Reading::Skipped(Skip::Kind(_) | Skip::MirrorPod | Skip::Deleted) => Ok(None),
         }
     }
 
