@@ -153,6 +153,15 @@ pub enum CheckOutput {
     Yaml,
     /// The GPUs that it runs on, one a line; of manifests, the objects that are not refused.
     Name,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    #[value(help = "JUnit XML, for test reports")]
+    /// `JUnit` XML, for test reports.
+    Junit,
+    /// Workflow commands of GitHub Actions: annotations beside the lines.
+    Github,
+    /// A table for a comment.
+    Markdown,
 }
 
 /// What becomes of an answer that is not known.

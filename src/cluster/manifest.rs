@@ -102,10 +102,20 @@ pub struct Document {
 }
 
 impl Document {
-    /// Where the image at a path is written; the nearest thing around it where it is not written at all.
+    /// Where the image at a path is written; of another field, the image of the container that it belongs to; else where
+    /// the document begins.
     #[must_use]
-    pub fn position_of(&self, image: &FieldPath) -> Position {
-        let found = self.images.iter().find(|(path, _)| path == image);
+    pub fn position_of(&self, field: &FieldPath) -> Position {
+        let itself = self.images.iter().find(|(path, _)| path == field);
+        let beside = || {
+            let around = |(path, _): &&(FieldPath, Position)| {
+                let container = path.parent();
+                container.is_some_and(|container| field.within(&container).is_some())
+            };
+            let images = self.images.iter().filter(around);
+            images.max_by_key(|(path, _)| path.steps().len())
+        };
+        let found = itself.or_else(beside);
         found.map_or(self.position, |(_, position)| *position)
     }
 }

@@ -1,21 +1,20 @@
-//! Where nodes come from: files (`files`), or a live cluster (`cluster`, by way of `live`, which alone holds a client).
+//! Where nodes come from: files, or a live cluster (`cluster`, by way of `live`, which alone holds a client).
 //!
 //! Both end in a [`Listing`], so that the same objects give the same fleet. Decides nothing.
 
 mod cluster;
-mod files;
 mod live;
 mod workloads;
 
 use std::path::PathBuf;
 
+use super::files::{FileError, Files};
 use crate::cli::SourceArguments;
-use crate::cluster::fleet::{Fleet, Listing, ListingError, Settings};
+use crate::cluster::fleet::{Fleet, Listing, ListingError, MAX_SOURCE_BYTES, Settings};
 use crate::cluster::resource::GpuResources;
 use crate::cluster::workload::Kinds;
 use crate::compat::Catalog;
 
-pub use files::FileError;
 pub use live::ClusterError;
 pub use workloads::Workloads;
 
@@ -116,7 +115,13 @@ pub(super) fn listing<'a>(
         let notes = cluster::read(arguments, &mut listing)?;
         return Ok((listing, notes));
     }
-    files::read(&arguments.nodes, &mut listing)?;
+    let files = Files {
+        option: "--nodes",
+        paths: &arguments.nodes,
+        limit: MAX_SOURCE_BYTES,
+        remedy: "split it, or pass what \"gpu-capgate snapshot\" makes of it",
+    };
+    files.each(|name, bytes| listing.read(name, &bytes))?;
     if listing.nodes() == 0 && !listing.fleet().has_pools() {
         return Err(SourceError::NoNodes {
             paths: arguments.nodes.clone(),

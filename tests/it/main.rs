@@ -19,6 +19,7 @@ mod false_denials;
 mod layering;
 mod manifest;
 mod nodes;
+mod objects;
 mod registration;
 mod scheduler;
 mod snapshot;

@@ -5,6 +5,7 @@ pub mod junit;
 pub(super) mod located;
 pub mod markdown;
 mod objects;
+mod records;
 pub mod sarif;
 mod table;
 
@@ -12,6 +13,8 @@ use std::io::{self, Write};
 
 use anstream::AutoStream;
 
+use self::located::Located;
+use self::records::Record;
 use super::report::Report;
 use crate::cli::{CheckArguments, CheckOutput};
 use crate::command::table::{Breadth, Look};
@@ -47,8 +50,30 @@ pub(super) fn write(report: &Report, arguments: &CheckArguments) -> io::Result<(
             out.write_all(text.as_bytes())?;
         }
         CheckOutput::Name => write_names(report, &mut out)?,
+        CheckOutput::Sarif => out.write_all(for_ci(report, arguments, sarif::write).as_bytes())?,
+        CheckOutput::Junit => out.write_all(for_ci(report, arguments, junit::write).as_bytes())?,
+        CheckOutput::Github => {
+            out.write_all(for_ci(report, arguments, github::write).as_bytes())?;
+        }
+        CheckOutput::Markdown => {
+            out.write_all(for_ci(report, arguments, markdown::write).as_bytes())?;
+        }
     }
     out.flush()
+}
+
+fn for_ci(
+    report: &Report,
+    arguments: &CheckArguments,
+    write: fn(&[Located<'_>]) -> String,
+) -> String {
+    let records = if arguments.is_about_objects() {
+        records::of_objects(report)
+    } else {
+        records::of_hosts(report)
+    };
+    let located: Vec<Located<'_>> = records.iter().map(Record::located).collect();
+    write(&located)
 }
 
 /// The GPUs that it runs on.

@@ -225,6 +225,19 @@ pub struct ConflictReport {
     pub values: [FactReport; 2],
 }
 
+impl Document {
+    /// The container that fares worst, if one is not simply allowed, and where its image is written; else where the
+    /// document begins.
+    pub(super) fn worst(&self) -> (Option<Place>, Option<&ContainerReport>) {
+        let containers = self.containers.iter();
+        let worst = containers
+            .max_by_key(|container| container.decision)
+            .filter(|container| container.decision > Decision::Allow);
+        let place = worst.and_then(|container| container.position);
+        (place.or(self.position), worst)
+    }
+}
+
 /// What a result says in words.
 #[derive(Default)]
 pub(super) struct Texts {

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::hosts::{self, HostError};
 use super::judgements::least;
 use super::report::{
@@ -21,7 +23,7 @@ use crate::cluster::fleet::{Fleet, Roster, Settings};
 use crate::cluster::manifest::{self, Limits};
 use crate::cluster::placement::Toleration;
 use crate::cluster::resource::GpuResources;
-use crate::cluster::workload::{Kinds, KindsError};
+use crate::cluster::workload::{FieldPath, Kinds, KindsError};
 use crate::command::files::{FileError, Files};
 use crate::command::source::{self, SourceError};
 use crate::compat::rules::LeastDriver;
@@ -62,6 +64,90 @@ enum Selectors {
     Ignored,
 }
 
+/// An object to be judged, and where it was read.
+enum Object {
+    /// In a file.
+    File(manifest::Document),
+    /// In the cluster.
+    Cluster(Value),
+    /// An image that was named alone, as a Pod that asks for GPUs.
+    Image(Value),
+}
+
+impl Object {
+    const fn value(&self) -> &Value {
+        match self {
+            Self::File(document) => &document.object,
+            Self::Cluster(object) | Self::Image(object) => object,
+        }
+    }
+
+    fn source(&self) -> String {
+        match self {
+            Self::File(document) => document.source.to_string(),
+            Self::Cluster(_) => "cluster".to_owned(),
+            Self::Image(_) => "command line".to_owned(),
+        }
+    }
+
+    /// Where it begins.
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::File(document) => Some(place(document.position)),
+            Self::Cluster(_) | Self::Image(_) => None,
+        }
+    }
+
+    /// Where a field of it stands.
+    fn place_of(&self, field: &FieldPath) -> Option<Place> {
+        match self {
+            Self::File(document) => Some(place(document.position_of(field))),
+            Self::Cluster(_) | Self::Image(_) => None,
+        }
+    }
+
+    /// Where a field of it stands, as the beginning of a line: `train.yaml:12:5`.
+    fn at(&self, place: Option<Place>) -> String {
+        match place {
+            Some(Place { line, column }) => format!("{}:{line}:{column}", self.source()),
+            None => format!("{}: {}", self.source(), self.named()),
+        }
+    }
+
+    fn metadata(&self, field: &str) -> Option<String> {
+        let text = self.value().get("metadata")?.get(field)?.as_str()?;
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    fn kind(&self) -> String {
+        if matches!(self, Self::Image(_)) {
+            return "Image".to_owned();
+        }
+        let kind = self.value().get("kind").and_then(Value::as_str);
+        kind.unwrap_or("object").to_owned()
+    }
+
+    fn namespace(&self) -> Option<String> {
+        self.metadata("namespace")
+    }
+
+    fn name(&self) -> String {
+        let name = self
+            .metadata("name")
+            .or_else(|| self.metadata("generateName"));
+        name.unwrap_or_else(|| "(no name)".to_owned())
+    }
+
+    /// In words: `Deployment ml/train`.
+    fn named(&self) -> String {
+        let (kind, name) = (self.kind(), self.name());
+        match self.namespace() {
+            Some(namespace) => format!("{kind} {namespace}/{name}"),
+            None => format!("{kind} {name}"),
+        }
+    }
+}
+
 /// What `check -f` answers.
 ///
 /// # Errors
@@ -73,7 +159,14 @@ pub(super) fn report(
     let ground = ground(arguments, knowledge)?;
     let kinds = Kinds::bundled()?;
     let mut errors = ground.errors;
-    let documents = documents(arguments, &mut errors)?;
+    let mut chatter = ground.notes;
+    let objects = if arguments.all {
+        let found = source::workloads(&arguments.source, &kinds)?;
+        chatter.extend(found.notes);
+        found.objects.into_iter().map(Object::Cluster).collect()
+    } else {
+        written(arguments, &mut errors)?
+    };
     let policy = policy(arguments);
     let resources = GpuResources::named(arguments.source.resource.iter().map(String::as_str));
     let mut judge = Judge {
@@ -92,12 +185,12 @@ pub(super) fn report(
         strict: arguments.strict,
         told: Told::default(),
     };
-    for document in documents {
-        judge.document(&document);
+    for object in &objects {
+        judge.object(object);
     }
     let told = judge.told;
     errors.extend(told.errors);
-    let mut report = Report::of(told.documents, told.results, ground.notes, knowledge);
+    let mut report = Report::of(told.documents, told.results, chatter, knowledge);
     report.skipped = told.skipped;
     report.errors = errors;
     report.notes.extend(notes(&report, arguments));
@@ -146,10 +239,11 @@ fn ground(arguments: &CheckArguments, knowledge: Knowledge<'_>) -> Result<Ground
     })
 }
 
-fn documents(
+/// The objects that files hold, and the image that was named alone.
+fn written(
     arguments: &CheckArguments,
     errors: &mut Vec<String>,
-) -> Result<Vec<manifest::Document>, WorkloadsError> {
+) -> Result<Vec<Object>, WorkloadsError> {
     let limits = Limits::default();
     let files = Files {
         option: "--filename",
@@ -157,10 +251,8 @@ fn documents(
         limit: limits.bytes,
         remedy: "split the file",
     };
-    let mut documents = Vec::new();
-    if let Some(pod) = image_alone(arguments) {
-        documents.extend(manifest::read("command line", pod.as_bytes(), &limits).documents);
-    }
+    let mut objects = Vec::new();
+    objects.extend(image_alone(arguments).map(Object::Image));
     files.each(|name, bytes| {
         let reading = manifest::read(name, &bytes, &limits);
         if reading.documents.is_empty() && reading.errors.is_empty() {
@@ -169,28 +261,27 @@ fn documents(
             ));
         }
         errors.extend(reading.errors.iter().map(ToString::to_string));
-        documents.extend(reading.documents);
+        objects.extend(reading.documents.into_iter().map(Object::File));
     })?;
-    Ok(documents)
+    Ok(objects)
 }
 
 /// A Pod with the image that was named, to see on which nodes it runs.
-fn image_alone(arguments: &CheckArguments) -> Option<String> {
+fn image_alone(arguments: &CheckArguments) -> Option<Value> {
     let image = arguments.image.as_ref()?.to_string();
     let requires = arguments.requires.as_ref().map(ToString::to_string);
     let annotations = requires.map(|requires| (demand::REQUIRES_ANNOTATION, requires));
     let annotations: BTreeMap<&str, String> = annotations.into_iter().collect();
     let resource = arguments.source.resource.first()?;
     let limits = BTreeMap::from([(resource, arguments.count)]);
-    let pod = serde_json::json!({
+    Some(serde_json::json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": image, "annotations": annotations},
         "spec": {
             "containers": [{"name": "image", "image": image, "resources": {"limits": limits}}],
             "tolerations": [{"operator": "Exists"}],
         },
-    });
-    Some(pod.to_string())
+    }))
 }
 
 /// What has been told so far.
@@ -212,32 +303,30 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn document(&mut self, document: &manifest::Document) {
-        match self.reader.read(&document.object) {
+    fn object(&mut self, object: &Object) {
+        match self.reader.read(object.value()) {
             Ok(Reading::Workload(workload)) if workload.groups.is_empty() => {
-                self.skip(document, "it asks for no GPU");
+                self.skip(object, "it asks for no GPU");
             }
-            Ok(Reading::Workload(workload)) => self.workload(document, &workload),
-            Ok(Reading::Skipped(skip)) => self.skip(document, reason(&skip)),
+            Ok(Reading::Workload(workload)) => self.workload(object, &workload),
+            Ok(Reading::Skipped(skip)) => self.skip(object, reason(&skip)),
             Err(error) => {
-                let position = document.position_of(error.field());
-                let place = format!("{}:{position}", document.source);
+                let place = object.at(object.place_of(error.field()));
                 self.told.errors.push(format!("{place}: {error}"));
             }
         }
     }
 
-    fn skip(&mut self, document: &manifest::Document, reason: &str) {
+    fn skip(&mut self, object: &Object, reason: &str) {
         self.told.skipped.push(Skipped {
-            source: format!("{}:{}", document.source, document.position),
-            reason: format!("{}: {reason}", named(document)),
+            source: object.at(object.place()),
+            reason: format!("{}: {reason}", object.named()),
         });
     }
 
-    fn workload(&mut self, document: &manifest::Document, workload: &Workload) {
+    fn workload(&mut self, object: &Object, workload: &Workload) {
         for group in &workload.groups {
-            let faults = declarations(document, &group.demand);
-            self.told.errors.extend(faults);
+            self.told.errors.extend(declarations(object, &group.demand));
             let demand = self.placed(&group.demand);
             let assessment = self.assessor.assess(&demand, self.fleet);
             let (mode, complaint) = mode(&demand);
@@ -245,7 +334,7 @@ impl Judge<'_> {
             answer.advice.extend(complaint);
             let number = self.told.documents.len();
             let results = results(&assessment, &self.assessor, number);
-            let mut told = self.told(document, &assessment, answer);
+            let mut told = self.told(object, &assessment, answer);
             if workload.groups.len() > 1 {
                 told.pods = Some(group.demand.path.to_string());
             }
@@ -275,47 +364,40 @@ impl Judge<'_> {
         }
     }
 
-    fn told(
-        &self,
-        document: &manifest::Document,
-        assessment: &Assessment<'_>,
-        answer: Answer,
-    ) -> Document {
+    fn told(&self, object: &Object, assessment: &Assessment<'_>, answer: Answer) -> Document {
         let ruling = Ruling {
             decision: self.strictly(answer.decision, assessment),
             codes: answer.codes.clone(),
         };
         let policy = self.assessor.policy;
-        let name = document.name.as_deref().unwrap_or("(no name)");
         let worst = assessment.worst(policy);
         let fits = worst.filter(|(_, candidate)| candidate.fit(policy) <= Fit::Mixed);
         let count = |candidate: &Candidate<'_>| candidate.nodes + candidate.pools;
         let classes = assessment.classes.iter();
         let candidates = classes.map(|class| class.nodes + class.pools.len()).sum();
         Document {
-            source: document.source.to_string(),
-            position: Some(place(document.position)),
-            namespace: document.namespace.clone(),
+            source: object.source(),
+            position: object.place(),
+            namespace: object.namespace(),
             runs_on: Some(fits.map(|(_, candidate)| count(candidate)).sum()),
             message: answer.text.clone(),
             advice: answer.advice.clone(),
             note: answer.note,
-            containers: containers(document, assessment),
+            containers: containers(object, assessment),
             warnings: answer.warnings(),
-            ..Document::of(&document.kind.kind, name, &ruling, candidates)
+            ..Document::of(&object.kind(), &object.name(), &ruling, candidates)
         }
     }
 }
 
 /// Declarations of the author that cannot be read.
-fn declarations(document: &manifest::Document, demand: &Demand) -> Vec<String> {
+fn declarations(object: &Object, demand: &Demand) -> Vec<String> {
     let mut errors = Vec::new();
     for container in &demand.containers {
         if let Some(Err(error)) = contents::declaration(container) {
             errors.push(format!(
-                "{}:{}: annotation {} for container \"{}\": {error}",
-                document.source,
-                document.position_of(&container.field),
+                "{}: annotation {} for container \"{}\": {error}",
+                object.at(object.place_of(&container.field)),
                 demand::REQUIRES_ANNOTATION,
                 container.name.escape_default()
             ));
@@ -354,22 +436,12 @@ const fn reason(skip: &Skip) -> &'static str {
     }
 }
 
-/// An object in words: `Deployment ml/train`.
-fn named(document: &manifest::Document) -> String {
-    let name = document.name.as_deref().unwrap_or("(no name)");
-    let kind = &document.kind.kind;
-    match &document.namespace {
-        Some(namespace) => format!("{kind} {namespace}/{name}"),
-        None => format!("{kind} {name}"),
-    }
-}
-
-fn containers(document: &manifest::Document, assessment: &Assessment<'_>) -> Vec<ContainerReport> {
+fn containers(object: &Object, assessment: &Assessment<'_>) -> Vec<ContainerReport> {
     let told = |assessed: &Assessed<'_>| ContainerReport {
         name: assessed.container.name.clone(),
         image: answer::full_name(assessed.container.image.as_deref().unwrap_or_default()),
         field: assessed.container.field.to_string(),
-        position: Some(place(document.position_of(&assessed.container.field))),
+        position: object.place_of(&assessed.container.field),
         decision: assessed.ruling.decision,
         codes: assessed.ruling.codes.clone(),
     };

@@ -265,7 +265,10 @@ mod real_cluster {
              {program} nodes -o json > live.json
              kubectl get nodes -o yaml | {program} nodes --nodes - -o json > file.json
              kubectl get --raw /api/v1/nodes | {program} nodes --nodes - -o json > raw.json
-             cmp live.json file.json && cmp live.json raw.json && cat live.json"
+             cmp live.json file.json && cmp live.json raw.json
+             kubectl create -f examples/p100-batch.yaml -f examples/cuda13-old-driver.yaml >> made
+             {program} check --all -o json --overlay examples/aliases.toml > all.json || test $? = 1
+             echo '['; cat live.json; echo ,; cat all.json; echo ']'"
         );
         let repository = std::env::current_dir().unwrap();
         let script = script
@@ -275,9 +278,23 @@ mod real_cluster {
                 "cd \"$CLUSTER_STATE\" && kubectl create",
                 1,
             );
-        let live: Value =
-            serde_json::from_str(&cluster.succeeds("bash", &["-e", "-c", &script])).unwrap();
+        let told = cluster.succeeds("bash", &["-e", "-c", &script]);
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let (live, all) = (&told[0], &told[1]);
         assert_eq!(live["gpuNodes"], 11, "{live}");
+        let refused = all["documents"].as_array().unwrap().iter();
+        let refused: Vec<[&str; 3]> = refused
+            .map(|document| {
+                ["kind", "name", "decision"].map(|field| document[field].as_str().unwrap())
+            })
+            .collect();
+        assert_eq!(
+            refused,
+            [
+                ["Deployment", "embed", "deny"],
+                ["Job", "batch-inference", "deny"]
+            ]
+        );
         cluster.passed();
     }
 }

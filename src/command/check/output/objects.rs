@@ -95,14 +95,7 @@ fn codes(codes: &[Code]) -> String {
 
 /// Where an object, or the image that the message is about, is written.
 fn at(document: &Document) -> String {
-    let worst = document
-        .containers
-        .iter()
-        .max_by_key(|container| container.decision)
-        .filter(|container| container.decision > Decision::Allow);
-    let position = worst
-        .and_then(|container| container.position)
-        .or(document.position);
+    let (position, _) = document.worst();
     let place = position.map_or_else(String::new, |place| {
         format!("{}:{}:", place.line, place.column)
     });
