@@ -3,28 +3,26 @@
 //! Gathers documents and nodes, asks the same functions as the webhook, and tells which line each answer is about. An
 //! object that cannot be read is an error of its own and costs no other.
 
-use std::collections::BTreeMap;
+mod ground;
+mod object;
 
-use serde_json::Value;
-
-use super::hosts::{self, HostError};
+use self::ground::{Selectors, ground, policy};
+use self::object::{Object, written};
+use super::hosts::HostError;
 use super::judgements::least;
-use super::report::{
-    self, CheckResult, ContainerReport, Document, HostReport, Place, Report, Skipped,
-};
+use super::report::{self, CheckResult, ContainerReport, Document, HostReport, Report, Skipped};
 use crate::admission::answer::{self, Answer};
 use crate::admission::assess::{Assessed, Assessment, Assessor, NodeList};
 use crate::admission::contents;
 use crate::admission::decision::{Candidate, Decision, Fit, Ruling};
-use crate::admission::policy::{Autoscaler, Mode, Policy, Reaction};
+use crate::admission::policy::Mode;
 use crate::cli::{CheckArguments, OnUnknown};
 use crate::cluster::demand::{self, Demand, Origin, Reader, Reading, Skip, Workload};
-use crate::cluster::fleet::{Fleet, Roster, Settings};
-use crate::cluster::manifest::{self, Limits};
+use crate::cluster::fleet::Fleet;
 use crate::cluster::placement::Toleration;
 use crate::cluster::resource::GpuResources;
-use crate::cluster::workload::{FieldPath, Kinds, KindsError};
-use crate::command::files::{FileError, Files};
+use crate::cluster::workload::{Kinds, KindsError};
+use crate::command::files::FileError;
 use crate::command::source::{self, SourceError};
 use crate::compat::rules::LeastDriver;
 use crate::compat::{Host, Verdict};
@@ -45,107 +43,6 @@ pub enum WorkloadsError {
     /// The data that the program carries are broken.
     #[error("the list of workload kinds in this program is broken")]
     Kinds(#[from] KindsError),
-}
-
-/// Where objects may land, and how they are placed there.
-struct Ground {
-    fleet: Fleet,
-    selectors: Selectors,
-    notes: Vec<String>,
-    errors: Vec<String>,
-}
-
-/// Whether an object's own placement counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Selectors {
-    /// On nodes, it does.
-    Count,
-    /// On GPUs that a person named, it does not.
-    Ignored,
-}
-
-/// An object to be judged, and where it was read.
-enum Object {
-    /// In a file.
-    File(manifest::Document),
-    /// In the cluster.
-    Cluster(Value),
-    /// An image that was named alone, as a Pod that asks for GPUs.
-    Image(Value),
-}
-
-impl Object {
-    const fn value(&self) -> &Value {
-        match self {
-            Self::File(document) => &document.object,
-            Self::Cluster(object) | Self::Image(object) => object,
-        }
-    }
-
-    fn source(&self) -> String {
-        match self {
-            Self::File(document) => document.source.to_string(),
-            Self::Cluster(_) => "cluster".to_owned(),
-            Self::Image(_) => "command line".to_owned(),
-        }
-    }
-
-    /// Where it begins.
-    fn place(&self) -> Option<Place> {
-        match self {
-            Self::File(document) => Some(place(document.position)),
-            Self::Cluster(_) | Self::Image(_) => None,
-        }
-    }
-
-    /// Where a field of it stands.
-    fn place_of(&self, field: &FieldPath) -> Option<Place> {
-        match self {
-            Self::File(document) => Some(place(document.position_of(field))),
-            Self::Cluster(_) | Self::Image(_) => None,
-        }
-    }
-
-    /// Where a field of it stands, as the beginning of a line: `train.yaml:12:5`.
-    fn at(&self, place: Option<Place>) -> String {
-        match place {
-            Some(Place { line, column }) => format!("{}:{line}:{column}", self.source()),
-            None => format!("{}: {}", self.source(), self.named()),
-        }
-    }
-
-    fn metadata(&self, field: &str) -> Option<String> {
-        let text = self.value().get("metadata")?.get(field)?.as_str()?;
-        (!text.is_empty()).then(|| text.to_owned())
-    }
-
-    fn kind(&self) -> String {
-        if matches!(self, Self::Image(_)) {
-            return "Image".to_owned();
-        }
-        let kind = self.value().get("kind").and_then(Value::as_str);
-        kind.unwrap_or("object").to_owned()
-    }
-
-    fn namespace(&self) -> Option<String> {
-        self.metadata("namespace")
-    }
-
-    fn name(&self) -> String {
-        let name = self
-            .metadata("name")
-            .or_else(|| self.metadata("generateName"));
-        name.unwrap_or_else(|| "(no name)".to_owned())
-    }
-
-    /// In words: `Deployment ml/train`.
-    fn named(&self) -> String {
-        let (kind, name) = (self.kind(), self.name());
-        match self.namespace() {
-            Some(namespace) => format!("{kind} {namespace}/{name}"),
-            None => format!("{kind} {name}"),
-        }
-    }
 }
 
 /// What `check -f` answers.
@@ -195,93 +92,6 @@ pub(super) fn report(
     report.errors = errors;
     report.notes.extend(notes(&report, arguments));
     Ok(report)
-}
-
-fn policy(arguments: &CheckArguments) -> Policy {
-    let strictly = if arguments.strict {
-        Reaction::Deny
-    } else {
-        Reaction::Warn
-    };
-    Policy {
-        partial_fit: strictly,
-        cpu_build: strictly,
-        autoscaler: if arguments.source.autoscaled {
-            Autoscaler::Undeclared
-        } else {
-            Autoscaler::Settled
-        },
-        ..Policy::default()
-    }
-}
-
-fn ground(arguments: &CheckArguments, knowledge: Knowledge<'_>) -> Result<Ground, WorkloadsError> {
-    if arguments.source.is_given() || arguments.all {
-        let loaded = source::fleet(&arguments.source, knowledge.catalog)?;
-        return Ok(Ground {
-            fleet: loaded.fleet,
-            selectors: Selectors::Count,
-            notes: loaded.notes,
-            errors: loaded.errors.iter().map(ToString::to_string).collect(),
-        });
-    }
-    let hosts = hosts::hosts(arguments, knowledge.catalog)?;
-    let mut roster = Roster::new(Settings::default(), knowledge.catalog);
-    for (number, asked) in hosts.into_iter().enumerate() {
-        let name = asked.host.product.as_deref().unwrap_or("GPU");
-        roster.put_host(&format!("{number} {name}"), asked.host.clone());
-    }
-    Ok(Ground {
-        fleet: roster.fleet(),
-        selectors: Selectors::Ignored,
-        notes: Vec::new(),
-        errors: Vec::new(),
-    })
-}
-
-/// The objects that files hold, and the image that was named alone.
-fn written(
-    arguments: &CheckArguments,
-    errors: &mut Vec<String>,
-) -> Result<Vec<Object>, WorkloadsError> {
-    let limits = Limits::default();
-    let files = Files {
-        option: "--filename",
-        paths: &arguments.filename,
-        limit: limits.bytes,
-        remedy: "split the file",
-    };
-    let mut objects = Vec::new();
-    objects.extend(image_alone(arguments).map(Object::Image));
-    files.each(|name, bytes| {
-        let reading = manifest::read(name, &bytes, &limits);
-        if reading.documents.is_empty() && reading.errors.is_empty() {
-            errors.push(format!(
-                "{name}: no Kubernetes object in it: is it the right file?"
-            ));
-        }
-        errors.extend(reading.errors.iter().map(ToString::to_string));
-        objects.extend(reading.documents.into_iter().map(Object::File));
-    })?;
-    Ok(objects)
-}
-
-/// A Pod with the image that was named, to see on which nodes it runs.
-fn image_alone(arguments: &CheckArguments) -> Option<Value> {
-    let image = arguments.image.as_ref()?.to_string();
-    let requires = arguments.requires.as_ref().map(ToString::to_string);
-    let annotations = requires.map(|requires| (demand::REQUIRES_ANNOTATION, requires));
-    let annotations: BTreeMap<&str, String> = annotations.into_iter().collect();
-    let resource = arguments.source.resource.first()?;
-    let limits = BTreeMap::from([(resource, arguments.count)]);
-    Some(serde_json::json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": image, "annotations": annotations},
-        "spec": {
-            "containers": [{"name": "image", "image": image, "resources": {"limits": limits}}],
-            "tolerations": [{"operator": "Exists"}],
-        },
-    }))
 }
 
 /// What has been told so far.
@@ -417,13 +227,6 @@ fn mode(demand: &Demand) -> (Mode, Option<String>) {
             );
             (Mode::Enforce, Some(text))
         }
-    }
-}
-
-const fn place(position: manifest::Position) -> Place {
-    Place {
-        line: position.line,
-        column: position.column,
     }
 }
 
