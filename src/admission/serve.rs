@@ -132,9 +132,9 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
         counts: ConnectionCounts::new(&registry),
     };
 
-    let mut tasks: JoinSet<Result<(), WebhookError>> = JoinSet::new();
     let end = CancellationToken::new();
     let told = health_page(readiness, registry, stop.clone()).serve(health, end.clone());
+    let mut tasks: JoinSet<Result<(), WebhookError>> = JoinSet::new();
     tasks.spawn(told.map(|ended| Ok(ended?)));
     tasks.spawn(recorder.run(stop.clone()).map(Ok));
     let installation = parts.installation(&settings.identity);
@@ -152,10 +152,17 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let certificate = keep_certificate(shown, clients.patient, settings.certificate, stop.clone());
     tasks.spawn(certificate.map(Ok));
     tasks.spawn(webhook.serve(settings.shutdown_delay, stop).map(Ok));
-    // Each task ends when it is told to stop; one that panics or fails before takes the webhook down.
+    ended(tasks, end).await
+}
+
+/// Waits for all tasks. Each ends when it is told to stop; one that panics or fails before takes the webhook down. The
+/// last one tells of the others.
+async fn ended(
+    mut tasks: JoinSet<Result<(), WebhookError>>,
+    end: CancellationToken,
+) -> Result<(), WebhookError> {
     while let Some(ended) = tasks.join_next().await {
         ended??;
-        // The last one tells of the others.
         if tasks.len() == 1 {
             end.cancel();
         }
