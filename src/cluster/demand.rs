@@ -149,7 +149,7 @@ impl Reader<'_> {
         let Some(kind) = self.kinds.find(&name) else {
             return Ok(Reading::Skipped(Skip::Kind(name)));
         };
-        match skip(object) {
+        match skip(object, kind.made) {
             Some(skip) => Ok(Reading::Skipped(skip)),
             None => self.workload(object, name, kind).map(Reading::Workload),
         }
@@ -161,7 +161,7 @@ impl Reader<'_> {
         name: ObjectKind,
         kind: &Kind,
     ) -> Result<Workload, DemandError> {
-        let groups = kind.templates(object).into_iter();
+        let groups = kind.templates(object)?.into_iter();
         let groups = groups.map(|template| self.group(object, kind, &template));
         Ok(Workload {
             kind: name,
@@ -279,9 +279,11 @@ fn texts<'a>(metadata: Option<&'a Value>, field: &str) -> BTreeMap<&'a str, &'a 
         .collect()
 }
 
-fn skip(object: &Value) -> Option<Skip> {
+/// Why an object is passed over. The mark of a mirror Pod means something on a Pod only; on what makes Pods anybody may
+/// write it, and its Pods are looked at.
+fn skip(object: &Value, made: Made) -> Option<Skip> {
     let metadata = object.get("metadata");
-    if texts(metadata, "annotations").contains_key(MIRROR_ANNOTATION) {
+    if made == Made::Itself && texts(metadata, "annotations").contains_key(MIRROR_ANNOTATION) {
         return Some(Skip::MirrorPod);
     }
     metadata_text(object, "deletionTimestamp").map(|_| Skip::Deleted)

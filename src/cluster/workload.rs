@@ -187,6 +187,14 @@ pub struct Located<'a> {
     pub replicas: u64,
 }
 
+/// An object with more templates than are looked at. Leaving out the rest would be a way past the check.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{field}: more than {MAX_TEMPLATES} templates of Pods: split the object")]
+pub struct TooManyTemplates {
+    /// The first that is too much.
+    pub field: FieldPath,
+}
+
 /// A list of kinds that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum KindsError {
@@ -285,16 +293,27 @@ impl Kinds {
 }
 
 impl Kind {
-    /// The templates of an object of this kind, [`MAX_TEMPLATES`] at most.
-    #[must_use]
-    pub fn templates<'a>(&'a self, object: &'a Value) -> Vec<Located<'a>> {
+    /// The templates of an object of this kind.
+    ///
+    /// # Errors
+    /// There are more than [`MAX_TEMPLATES`].
+    pub fn templates<'a>(
+        &'a self,
+        object: &'a Value,
+    ) -> Result<Vec<Located<'a>>, TooManyTemplates> {
         let found = self.template.iter().flat_map(|template| {
             let places = template.path.places(object, &FieldPath::root());
             places
                 .into_iter()
                 .filter_map(|place| template.locate(object, place))
         });
-        found.take(MAX_TEMPLATES).collect()
+        let found: Vec<Located<'a>> = found.take(MAX_TEMPLATES + 1).collect();
+        match found.get(MAX_TEMPLATES) {
+            Some(first) => Err(TooManyTemplates {
+                field: first.path.clone(),
+            }),
+            None => Ok(found),
+        }
     }
 
     /// Whether an object of this kind makes no Pods for now.
@@ -416,7 +435,7 @@ mod tests {
     fn found(object: &Value) -> Vec<(String, u64)> {
         let kinds = bundled();
         let kind = kinds.find(&ObjectKind::of(object).unwrap()).unwrap();
-        let templates = kind.templates(object);
+        let templates = kind.templates(object).unwrap();
         templates
             .iter()
             .map(|found| (found.path.to_string(), found.replicas))

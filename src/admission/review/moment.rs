@@ -72,8 +72,12 @@ impl Moment<'_> {
         let Some(now) = now.filter(|now| !now.groups.is_empty()) else {
             return Ok(None);
         };
-        // An update that changes nothing that we judge must not break what is there.
-        let before = self.read(request.old_object.as_ref())?;
+        // An update that changes nothing that we judge must not break what is there. What was there and is not
+        // understood is something else than what is now.
+        let before = match self.read(request.old_object.as_ref()) {
+            Err(NotUnderstood::Demand(_)) => None,
+            before => before?,
+        };
         let same = before.is_some_and(|before| before.asks_the_same(&now));
         Ok((!same).then_some(now))
     }

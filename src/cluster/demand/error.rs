@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::cluster::quantity::QuantityError;
-use crate::cluster::workload::FieldPath;
+use crate::cluster::workload::{FieldPath, TooManyTemplates};
 
 /// A part of an object that is not of the form that the API has.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -35,6 +35,9 @@ pub enum DemandError {
         /// The most that are looked at.
         limit: usize,
     },
+    /// More templates than any object has.
+    #[error(transparent)]
+    TooManyTemplates(#[from] TooManyTemplates),
 }
 
 impl DemandError {
@@ -45,6 +48,7 @@ impl DemandError {
             Self::Malformed { field, .. }
             | Self::Quantity { field, .. }
             | Self::TooManyContainers { field, .. } => field,
+            Self::TooManyTemplates(error) => &error.field,
         }
     }
 }
