@@ -8,6 +8,7 @@
 )]
 
 mod agent;
+mod bypass;
 mod cases;
 mod catalog;
 mod chart;

@@ -34,15 +34,15 @@ mod program;
 mod review;
 mod tls;
 
-const RESOURCE: &str = "nvidia.com/gpu";
+pub(crate) const RESOURCE: &str = "nvidia.com/gpu";
 const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
 /// torch 2.8.0 for CUDA 12.8 has code for 7.0 to 12.0; the one for CUDA 12.6 for 5.0 to 9.0
 /// (pytorch/pytorch, release/2.8: `.ci/manywheel/build_cuda.sh`).
-const WITHOUT_SM_60: &str = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime";
-const WITH_SM_60: &str = "pytorch/pytorch:2.8.0-cuda12.6-cudnn9-runtime";
+pub(crate) const WITHOUT_SM_60: &str = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime";
+pub(crate) const WITH_SM_60: &str = "pytorch/pytorch:2.8.0-cuda12.6-cudnn9-runtime";
 
 /// A node that our agent has labelled.
-fn labelled(product: &str, capability: &str) -> Value {
+pub(crate) fn labelled(product: &str, capability: &str) -> Value {
     let gpu = gpu("GPU-1", product, capability);
     let inventory = format!("{{driver: 570.86.15, cuda: \"12.8\", gpus: [{gpu}]}}");
     let gpus = Inventory::parse(&inventory).unwrap().node_gpus("boot-1");
@@ -52,7 +52,7 @@ fn labelled(product: &str, capability: &str) -> Value {
 }
 
 /// A node that has a GPU of which nothing is known.
-fn unlabelled() -> Value {
+pub(crate) fn unlabelled() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Node", "metadata": {"labels": {"pool": "batch"}},
         "status": {
@@ -62,11 +62,11 @@ fn unlabelled() -> Value {
     })
 }
 
-fn p100() -> Value {
+pub(crate) fn p100() -> Value {
     labelled("Tesla P100-PCIE-16GB", "6.0")
 }
 
-fn reviewer(nodes: impl IntoIterator<Item = Value>) -> Reviewer {
+pub(crate) fn reviewer(nodes: impl IntoIterator<Item = Value>) -> Reviewer {
     let catalog = Catalog::embedded();
     let mut roster = Roster::new(Settings::default(), catalog);
     for (number, mut node) in nodes.into_iter().enumerate() {
@@ -86,7 +86,7 @@ fn as_judged(judged: Judged, _deadline: Instant) -> BoxFuture<'static, Reply> {
     Box::pin(std::future::ready(judged.reply))
 }
 
-fn webhook(nodes: impl IntoIterator<Item = Value>) -> Router {
+pub(crate) fn webhook(nodes: impl IntoIterator<Item = Value>) -> Router {
     let reviewer = reviewer(nodes);
     let counts = ReviewCounts::new(&Registry::default());
     let answer = move |body: &[u8]| reviewer.answer(body);
@@ -94,7 +94,7 @@ fn webhook(nodes: impl IntoIterator<Item = Value>) -> Router {
 }
 
 /// A Pod with one container that asks for a GPU.
-fn pod(image: &str) -> Value {
+pub(crate) fn pod(image: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "train", "namespace": "ml", "annotations": {}},
@@ -105,7 +105,7 @@ fn pod(image: &str) -> Value {
 }
 
 /// The review of a creation, as the API server sends it.
-fn creation(object: &Value) -> Value {
+pub(crate) fn creation(object: &Value) -> Value {
     let (kind, resource) = (
         json!({"group": "", "version": "v1", "kind": "Pod"}),
         json!({"group": "", "version": "v1", "resource": "pods"}),
@@ -123,7 +123,7 @@ fn creation(object: &Value) -> Value {
 }
 
 /// The review of an update.
-fn update(old: &Value, new: &Value) -> Value {
+pub(crate) fn update(old: &Value, new: &Value) -> Value {
     let mut review = creation(new);
     review["request"]["operation"] = json!("UPDATE");
     review["request"]["oldObject"] = old.clone();
@@ -131,7 +131,7 @@ fn update(old: &Value, new: &Value) -> Value {
 }
 
 /// Sends a body; status and body of the answer.
-async fn post(webhook: &Router, body: impl Into<Body>) -> (StatusCode, String) {
+pub(crate) async fn post(webhook: &Router, body: impl Into<Body>) -> (StatusCode, String) {
     let request = Request::post("/validate?timeout=5s")
         .header("content-type", "application/json")
         .body(body.into())
@@ -140,7 +140,7 @@ async fn post(webhook: &Router, body: impl Into<Body>) -> (StatusCode, String) {
 }
 
 /// Sends a review; the response within the answer, which has to fit the request.
-async fn answer(webhook: &Router, review: &Value) -> Value {
+pub(crate) async fn answer(webhook: &Router, review: &Value) -> Value {
     let (status, body) = post(webhook, review.to_string()).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     let mut answer: Value = serde_json::from_str(&body).unwrap();
