@@ -58,7 +58,7 @@ impl Hearing {
 
     /// The answer that is sent, before the deadline.
     pub async fn end(&self, judged: Judged, deadline: Instant) -> Reply {
-        if let Some(bypass) = judged.bypass {
+        for bypass in judged.bypasses {
             self.bypasses.add(bypass);
         }
         let leniency = match (&judged.lenient, &judged.notice) {
@@ -73,7 +73,8 @@ impl Hearing {
             self.events.tell(notice);
         }
         match (leniency, judged.lenient) {
-            (Leniency::Older | Leniency::NotKnown, Some(lenient)) => lenient,
+            (Leniency::Older, Some(lenient)) => lenient.older,
+            (Leniency::NotKnown, Some(lenient)) => lenient.unknown,
             (Leniency::Older | Leniency::NotKnown, None)
             | (Leniency::Younger | Leniency::Unproven, _) => judged.reply,
         }
@@ -104,7 +105,12 @@ impl Hearing {
 
 impl Label for Bypass {
     const KEY: &'static str = "by";
-    const ALL: &'static [Self] = &[Self::Pod, Self::Namespace, Self::Exemption];
+    const ALL: &'static [Self] = &[
+        Self::Pod,
+        Self::Namespace,
+        Self::Exemption,
+        Self::Declaration,
+    ];
 
     fn value(self) -> &'static str {
         self.word()
