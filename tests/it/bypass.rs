@@ -135,7 +135,7 @@ proptest! {
             0 => list("List", &pods).to_string(),
             1 => list("PodList", &pods).to_string(),
             2 => list("List", &[list("List", &pods)]).to_string(),
-            _ => pods.iter().map(|pod| format!("---\n{pod}\n")).collect(),
+            _ => pods.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n"),
         };
         prop_assert_eq!(asking_in(&text), alone);
     }

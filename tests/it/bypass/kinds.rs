@@ -91,7 +91,7 @@ fn no_kind_and_no_place_in_it_gets_an_image_past_that_no_node_can_run() {
             let response = reviewed(&creation(&object));
             match entry.made {
                 Made::Itself | Made::FromTemplate | Made::PerNode => {
-                    assert_denied(&response, &object)
+                    assert_denied(&response, &object);
                 }
                 // The controller adds what is not in the object: the check of its Pods refuses.
                 Made::Completed => {
