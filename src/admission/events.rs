@@ -271,8 +271,8 @@ fn event(notice: &Notice, note: String, instance: &str) -> Event {
     Event {
         metadata: ObjectMeta {
             namespace: Some(notice.namespace.clone()),
-            // The API server cuts it and adds what makes it unique.
-            generate_name: Some(format!("{}.", owner.name)),
+            // The API server cuts it and adds what makes it unique. It takes no prefix that ends in a dot.
+            generate_name: Some(format!("{}-", owner.name)),
             ..ObjectMeta::default()
         },
         regarding: Some(ObjectReference {

@@ -64,7 +64,7 @@ async fn the_owner_of_a_refused_pod_is_told_the_cause_and_the_fix() {
     );
     assert_eq!(asked.body["reportingController"], "gpu-capgate.io/webhook");
     assert_eq!(asked.body["reportingInstance"], "gpu-capgate-webhook-5c9");
-    assert_eq!(asked.body["metadata"]["generateName"], "train-6d9f.");
+    assert_eq!(asked.body["metadata"]["generateName"], "train-6d9f-");
     let body = asked.body.clone();
     asked.answer(&body);
     counted("sent", || events.counts().sent(), 1).await;
