@@ -2,7 +2,7 @@
 
 pub(crate) mod harness;
 
-use harness::{Cluster, Outcome, until};
+use harness::{Cluster, Outcome, Ran, until};
 
 /// Names by which the test and the demo know what they install.
 const INSTALL: [&str; 8] = [
@@ -32,6 +32,16 @@ gpu-capgate.io/runtime.mode=legacy
 gpu-capgate.io/sm-60=4
 ";
 
+const CAUSE: &str = "image has no GPU code for Tesla P100-PCIE-16GB (sm_60), the only GPU type this Pod can land on \
+    [GPU-ARCH]";
+
+const ASK_FOR_A_GPU: [&str; 4] = [
+    "set",
+    "resources",
+    "deployment/serve",
+    "--limits=nvidia.com/gpu=1",
+];
+
 const REFUSAL: &str = "Error from server (Forbidden): error when creating \"demo/train-cuda12.8.yaml\": admission webhook \
     \"check.gpu-capgate.io\" denied the request: container \"train\": image has no GPU code for Tesla P100-PCIE-16GB \
     (sm_60), the only GPU type this Pod can land on [GPU-ARCH]";
@@ -49,8 +59,10 @@ fn real_cluster_shows_the_whole_product() {
     a_pod_that_cannot_run_is_refused_with_the_cause(&cluster);
     a_dry_run_gives_the_same_answer(&cluster);
     a_pod_that_can_run_gets_its_gpus(&cluster);
-    a_deployment_shows_the_cause_in_its_events(&cluster);
+    a_deployment_is_refused_when_it_begins_to_ask_for_gpus(&cluster);
+    a_deployment_that_is_let_in_shows_the_cause_in_its_events(&cluster);
     an_upgrade_keeps_the_webhook_trusted(&cluster);
+    an_upgrade_to_another_mode_is_in_force_without_a_restart(&cluster);
     a_kubelet_that_restarts_gets_the_gpus_again(&cluster);
     without_the_webhook_pods_are_admitted(&cluster);
     uninstalling_leaves_nothing_but_labels(&cluster);
@@ -148,7 +160,8 @@ fn a_pod_that_can_run_gets_its_gpus(cluster: &Cluster) {
     cluster.kubectl(&["delete", "pod", "train", "--wait"]);
 }
 
-fn a_deployment_shows_the_cause_in_its_events(cluster: &Cluster) {
+/// A Deployment that begins without GPUs and without Pods, and then asks for one.
+fn a_deployment_is_refused_when_it_begins_to_ask_for_gpus(cluster: &Cluster) {
     cluster.kubectl(&[
         "create",
         "deployment",
@@ -156,25 +169,50 @@ fn a_deployment_shows_the_cause_in_its_events(cluster: &Cluster) {
         "--image=pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime",
         "--replicas=0",
     ]);
-    cluster.kubectl(&[
-        "set",
-        "resources",
-        "deployment/serve",
-        "--limits=nvidia.com/gpu=1",
-    ]);
+    let refused = cluster.run("kubectl", &ASK_FOR_A_GPU);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let first = refused.stderr.lines().next().unwrap_or_default();
+    assert!(first.ends_with(CAUSE), "{refused:?}");
+}
+
+/// The annotation on the Deployment itself goes to its ReplicaSet, and not to the Pods.
+fn a_deployment_that_is_let_in_shows_the_cause_in_its_events(cluster: &Cluster) {
+    let off = ["annotate", "deployment/serve", "gpu-capgate.io/mode=off"];
+    cluster.kubectl(&off);
+    cluster.kubectl(&ASK_FOR_A_GPU);
     cluster.kubectl(&["scale", "deployment/serve", "--replicas=1"]);
     until("the ReplicaSet tells why it has no Pod", || {
-        let events = cluster.kubectl(&[
-            "get",
-            "events",
-            "--field-selector=reason=FailedCreate",
-            "-o",
-            "jsonpath={.items[*].message}",
-        ]);
-        events.contains("no GPU code for Tesla P100-PCIE-16GB (sm_60)")
-            && events.contains("more   gpu-capgate explain")
+        let told = first_line_of_event(cluster, "FailedCreate");
+        told.starts_with("Error creating: admission webhook") && told.ends_with(CAUSE)
     });
+    until("the webhook tells the ReplicaSet why it has no Pod", || {
+        first_line_of_event(cluster, "GPU-ARCH")
+            == format!("gpu-capgate: container \"pytorch\": {CAUSE}")
+    });
+    let listed = cluster.kubectl(&["get", "events", "--field-selector=reason=GPU-ARCH"]);
+    assert!(
+        listed.contains("GPU-ARCH") && listed.contains("replicaset/serve-"),
+        "{listed}"
+    );
+    let by = "jsonpath={.items[*].reportingComponent}";
+    let by = cluster.kubectl(&[
+        "get",
+        "events",
+        "--field-selector=reason=GPU-ARCH",
+        "-o",
+        by,
+    ]);
+    // Once from each replica that was asked.
+    let mut by = by.split_whitespace();
+    assert!(by.all(|by| by == "gpu-capgate.io/webhook"), "{listed}");
     cluster.kubectl(&["delete", "deployment", "serve", "--wait"]);
+}
+
+fn first_line_of_event(cluster: &Cluster, reason: &str) -> String {
+    let selector = format!("--field-selector=reason={reason}");
+    let messages = "jsonpath={.items[*].message}";
+    let told = cluster.kubectl(&["get", "events", &selector, "-o", messages]);
+    told.lines().next().unwrap_or_default().to_owned()
 }
 
 fn an_upgrade_keeps_the_webhook_trusted(cluster: &Cluster) {
@@ -190,6 +228,17 @@ fn an_upgrade_keeps_the_webhook_trusted(cluster: &Cluster) {
     };
     let before = bundle();
     assert!(!before.is_empty());
+    upgrade(cluster, "--set=logLevel=debug");
+    assert_eq!(bundle(), before);
+    let refused = cluster.run("kubectl", &["apply", "-f", "demo/train-cuda12.8.yaml"]);
+    assert_eq!(
+        refused.stderr.lines().next(),
+        Some(REFUSAL),
+        "after an upgrade"
+    );
+}
+
+fn upgrade(cluster: &Cluster, value: &str) {
     cluster.succeeds(
         "helm",
         &[
@@ -198,19 +247,43 @@ fn an_upgrade_keeps_the_webhook_trusted(cluster: &Cluster) {
             "charts/gpu-capgate",
             "--namespace=gpu-capgate",
             "--reuse-values",
-            "--set=logLevel=debug",
+            value,
             "--wait",
             "--timeout=90s",
             "--hide-notes",
         ],
     );
-    assert_eq!(bundle(), before);
-    let refused = cluster.run("kubectl", &["apply", "-f", "demo/train-cuda12.8.yaml"]);
-    assert_eq!(
-        refused.stderr.lines().next(),
-        Some(REFUSAL),
-        "after an upgrade"
-    );
+}
+
+fn an_upgrade_to_another_mode_is_in_force_without_a_restart(cluster: &Cluster) {
+    let webhook = [
+        "--namespace=gpu-capgate",
+        "-l=app.kubernetes.io/component=webhook",
+    ];
+    let template = "-o=jsonpath={.items[*].metadata.generation}";
+    let template = || cluster.kubectl(&[&["get", "deployments", template][..], &webhook].concat());
+    let try_it = ["apply", "--dry-run=server", "-f=demo/train-cuda12.8.yaml"];
+    for (mode, code, stderr) in [
+        (
+            "warn",
+            0,
+            format!("Warning: gpu-capgate: container \"train\": {CAUSE}"),
+        ),
+        ("enforce", 1, REFUSAL.to_owned()),
+    ] {
+        let before = template();
+        upgrade(cluster, &format!("--set=webhook.config.mode={mode}"));
+        // The kubelet looks at a Pod's ConfigMaps once a minute, and whenever the Pod changes.
+        let told = format!("told={mode}");
+        cluster.kubectl(&[&["annotate", "--overwrite", "pods", &told][..], &webhook].concat());
+        until("both replicas have the new mode", || {
+            let ran: Vec<Ran> = (0..8).map(|_| cluster.run("kubectl", &try_it)).collect();
+            ran.iter().all(|ran| {
+                ran.code == Some(code) && ran.stderr.lines().next() == Some(stderr.as_str())
+            })
+        });
+        assert_eq!(template(), before);
+    }
 }
 
 fn a_kubelet_that_restarts_gets_the_gpus_again(cluster: &Cluster) {
