@@ -23,6 +23,7 @@ pub mod policy;
 pub mod reload;
 pub mod review;
 pub mod serve;
+pub mod steer;
 pub mod tls;
 
 pub use serve::{Settings, WebhookError, run};

@@ -16,7 +16,7 @@ use super::fleet::{Bits, ClassId, Doubt, Fleet, FleetPool, Knowledge, Need, Offe
 use super::placement::{Basis, Claims, OperatingSystem, Placement, Toleration};
 use super::taint::{self, Effect, Taint};
 pub use selection::selection;
-pub use steer::{Separation, separating_term};
+pub use steer::{Separation, excluding_term, separating_term};
 
 /// The nodes that a Pod could get, class by class.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -79,6 +79,44 @@ pub fn separating_term(
     offered.find_map(|requirement| checked(placement, fleet, good, requirement))
 }
 
+/// The plainest requirement that takes the nodes of the bad classes from a Pod, and no other that it can get now; nodes
+/// without the label meet it as well, so that those of which nothing is known stay, and those that a pool brings.
+#[must_use]
+pub fn excluding_term(
+    placement: &Placement,
+    fleet: &Fleet,
+    kept: &[ClassId],
+    bad: &[ClassId],
+) -> Option<Separation> {
+    let question = Question::new(placement, fleet, Sense::Possible)?;
+    let (kept, bad_nodes) = (question.of(fleet, kept), question.of(fleet, bad));
+    if bad_nodes.total() == 0 {
+        return None;
+    }
+    let view = View {
+        fleet,
+        good: &bad_nodes,
+        bad: &kept,
+        total: bad_nodes.total(),
+    };
+    let keys = NUMBERS.iter().chain(&WORDS);
+    let mut found = keys.filter_map(|key| view.by_word(key));
+    found.find_map(|marked| {
+        let requirement = requirement(&marked.key, Operator::NotIn, marked.values);
+        let left = possible(&placement.requiring(&requirement), fleet);
+        let gone = |id| {
+            left.classes
+                .iter()
+                .all(|class| class.id != id || class.nodes == 0)
+        };
+        let all_gone = bad.iter().all(|id| gone(*id));
+        (all_gone && left.nodes() == kept.total()).then(|| Separation {
+            requirement,
+            nodes: left.nodes(),
+        })
+    })
+}
+
 /// Runs the candidate function with the requirement: what it leaves must be of the good classes only.
 fn checked(
     placement: &Placement,

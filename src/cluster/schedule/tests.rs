@@ -419,6 +419,34 @@ fn an_unknown_node_is_never_steered_to() {
     assert_ne!(keys, ["gpu-capgate.io/compute.min"]);
 }
 
+#[test]
+fn an_excluding_term_takes_only_the_bad_nodes_away() {
+    let bare = node("d", 1, &[], &[]);
+    let fleet = fleet(&[labelled("a", "60", "x"), labelled("c", "75", "y"), bare]);
+    let of = |wanted: Option<&str>| -> Vec<ClassId> {
+        let capability = |knowledge: &Knowledge| {
+            let group = knowledge.groups(None).next()?;
+            Some(group.host.capability?.to_string())
+        };
+        let classes = fleet.classes();
+        classes
+            .filter(|(_, knowledge, _)| capability(knowledge).as_deref() == wanted)
+            .map(|(id, _, _)| id)
+            .collect()
+    };
+    let (bad, good, unknown) = (of(Some("6.0")), of(Some("7.5")), of(None));
+    let kept = [good.clone(), unknown.clone()].concat();
+    assert_eq!(separating_term(&pod(1), &fleet, &kept, &bad), None);
+    let found = excluding_term(&pod(1), &fleet, &kept, &bad).unwrap();
+    let expected = requirement("gpu-capgate.io/compute.min", Operator::NotIn, &["60"]);
+    assert_eq!(found.requirement, expected);
+    assert_eq!(found.nodes, 2);
+    // No label tells a node without any from the others.
+    let kept = [good, bad].concat();
+    assert_eq!(excluding_term(&pod(1), &fleet, &kept, &unknown), None);
+    assert_eq!(excluding_term(&pod(1), &fleet, &kept, &[]), None);
+}
+
 fn any_labels() -> impl Strategy<Value = BTreeMap<String, String>> {
     let key = "[ab]|nvidia.com/gpu.product|nvidia.com/gpu.count|gpu-capgate.io/compute.min|kubernetes.io/os";
     proptest::collection::btree_map(key, "[0-4]|x|Tesla-T4|windows", 0..5)
