@@ -118,6 +118,9 @@ pub struct WebhookArguments {
     /// ValidatingWebhookConfiguration that registers the webhook.
     #[arg(long)]
     pub configuration: String,
+    /// MutatingWebhookConfiguration by which the webhook is asked to steer Pods; without it none is steered.
+    #[arg(long, value_name = "NAME")]
+    pub steering_configuration: Option<String>,
     /// Secret that holds the webhook's CA; it must be there, and may be empty.
     #[arg(long, required_unless_present = "tls_cert_file")]
     pub ca_secret: Option<String>,
@@ -189,6 +192,7 @@ impl WebhookArguments {
             namespace,
             service,
             configuration,
+            steering_configuration,
             ca_secret,
             tls_cert_file,
             tls_key_file,
@@ -203,6 +207,7 @@ impl WebhookArguments {
             namespace,
             service,
             configuration,
+            steering: steering_configuration,
         };
         let certificate = match (tls_cert_file, tls_key_file) {
             (Some(certificate), Some(key)) => Source::Files(Files {

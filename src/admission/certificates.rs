@@ -12,9 +12,9 @@
 //! Or certificate and key are files that somebody else renews (`files`).
 //!
 //! A replica is ready while what it shows chains to what stands in its registration: that is what the API server
-//! verifies. The rights are `get` and `patch` on that one Secret and on that one registration, so nothing here ever
-//! creates an object. The time is passed in, and compared with the wall clock at every look: a process that was paused,
-//! or whose clock was set, finds out within [`Rhythm::check`].
+//! verifies. The rights are `get` and `patch` on that one Secret and on that one registration (and on that one by which
+//! Pods are steered, if they are), so nothing here ever creates an object. The time is passed in, and compared with the
+//! wall clock at every look: a process that was paused, or whose clock was set, finds out within [`Rhythm::check`].
 
 mod authority;
 mod bundle;
@@ -52,6 +52,8 @@ pub struct Identity {
     pub service: String,
     /// The ValidatingWebhookConfiguration that registers it.
     pub configuration: String,
+    /// The MutatingWebhookConfiguration by which it is asked to steer Pods, if it is to.
+    pub steering: Option<String>,
 }
 
 /// Where the certificate comes from.

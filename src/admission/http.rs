@@ -1,4 +1,4 @@
-//! The webhook's route: bytes in, an AdmissionReview out, in time and whatever happens.
+//! The webhook's routes: bytes in, an AdmissionReview out, in time and whatever happens.
 //!
 //! What cannot be reviewed is admitted unchecked, in an answer that says so: too many at once, no time left, nodes not
 //! known yet, a bug, an object that is not understood. Only what is no AdmissionReview gets an error. Knows nothing of
@@ -18,6 +18,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -65,8 +66,33 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Half of that: Pods that are being created are no larger, and come without an old one.
+    #[must_use]
+    pub fn of_pods() -> Self {
+        let Self {
+            large_reviews,
+            bytes,
+        } = Self::default();
+        Self {
+            large_reviews: large_reviews / 2,
+            bytes: bytes / 2,
+        }
+    }
+}
+
+/// Which question a route answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    /// Whether an object is admitted.
+    Validate,
+    /// How a Pod is changed; who answers counts what becomes of it.
+    Mutate,
+}
+
 /// What the route needs.
 struct Webhook {
+    route: Route,
     answer: Box<Decide>,
     finish: Box<Finish>,
     synced: Box<dyn Fn() -> bool + Send + Sync>,
@@ -91,20 +117,46 @@ pub fn router(
     limits: Limits,
     counts: ReviewCounts,
 ) -> Router {
-    let webhook = Webhook {
+    served(Webhook {
+        route: Route::Validate,
         answer: Box::new(answer),
         finish: Box::new(finish),
         synced: Box::new(synced),
         places: Arc::new(Semaphore::new(limits.large_reviews)),
         room: Room::new(limits.bytes),
         counts,
+    })
+}
+
+/// `POST /mutate`, with limits of its own. `answer` says how a Pod is changed; what it says is sent as it is.
+pub fn mutations(
+    answer: impl Fn(&[u8]) -> Answer + Send + Sync + 'static,
+    synced: impl Fn() -> bool + Send + Sync + 'static,
+    limits: Limits,
+    counts: ReviewCounts,
+) -> Router {
+    served(Webhook {
+        route: Route::Mutate,
+        answer: Box::new(answer),
+        finish: Box::new(|judged, _| std::future::ready(judged.reply).boxed()),
+        synced: Box::new(synced),
+        places: Arc::new(Semaphore::new(limits.large_reviews)),
+        room: Room::new(limits.bytes),
+        counts,
+    })
+}
+
+fn served(webhook: Webhook) -> Router {
+    let path = match webhook.route {
+        Route::Validate => "/validate",
+        Route::Mutate => "/mutate",
     };
     Router::new()
-        .route("/validate", post(validate))
+        .route(path, post(asked))
         .with_state(Arc::new(webhook))
 }
 
-async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+async fn asked(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
     let counts = &webhook.counts;
     let _held = counts.in_flight.hold();
     let begin = Instant::now();
@@ -121,14 +173,14 @@ async fn respond(webhook: &Webhook, outcome: Outcome, deadline: Instant) -> Resp
         Outcome::Judged(judged) => {
             let reply = (webhook.finish)(*judged, deadline).await;
             let reviewed = reviewed(&reply);
-            counts.reviews.add(reviewed);
+            webhook.reviewed(reviewed);
             if reviewed == Reviewed::Unchecked {
                 counts.unchecked.add(Unchecked::BadBody);
             }
             Json(reply).into_response()
         }
         Outcome::Unchecked { uid, reason } => {
-            counts.reviews.add(Reviewed::Unchecked);
+            webhook.reviewed(Reviewed::Unchecked);
             counts.unchecked.add(reason);
             let reason = reason.value();
             tracing::warn!(uid, reason, "admitted unchecked");
@@ -137,6 +189,15 @@ async fn respond(webhook: &Webhook, outcome: Outcome, deadline: Instant) -> Resp
         Outcome::Refused { code, error } => {
             counts.bad_requests.add();
             refusal(code, &error)
+        }
+    }
+}
+
+impl Webhook {
+    fn reviewed(&self, reviewed: Reviewed) {
+        match self.route {
+            Route::Validate => self.counts.reviews.add(reviewed),
+            Route::Mutate => {}
         }
     }
 }

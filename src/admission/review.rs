@@ -1,6 +1,7 @@
 //! One review: reads what an object asks for, judges each of its Pods on the fleet, and writes the answer.
 
 mod envelope;
+mod mutate;
 mod telling;
 
 use std::borrow::Cow;
@@ -23,6 +24,7 @@ use crate::image::reference::Reference;
 use crate::image::repositories::Repositories;
 pub use envelope::{BadReview, Reply};
 use envelope::{Operation, Request, Response};
+pub use mutate::Steering;
 
 /// What becomes of an object that is not understood, and why.
 const UNCHECKED: &str = "unchecked";
@@ -241,7 +243,15 @@ impl Moment<'_> {
 
     /// What is said in a mode, and what its author's declaration overrode.
     fn assessed(&self, demand: &Demand, mode: Mode) -> (Answer, Option<String>) {
-        let assessor = Assessor {
+        let assessor = self.assessor();
+        let fleet = &self.cluster.fleet;
+        let assessment = assessor.assess(demand, fleet);
+        let declared = overridden(&assessment);
+        (answer(&assessor, &assessment, fleet, mode), declared)
+    }
+
+    fn assessor(&self) -> Assessor<'_> {
+        Assessor {
             knowledge: self.knowledge(),
             policy: &self.configuration.policy,
             nodes: if self.cluster.knows_all_nodes() {
@@ -249,11 +259,7 @@ impl Moment<'_> {
             } else {
                 NodeList::Partial
             },
-        };
-        let fleet = &self.cluster.fleet;
-        let assessment = assessor.assess(demand, fleet);
-        let declared = overridden(&assessment);
-        (answer(&assessor, &assessment, fleet, mode), declared)
+        }
     }
 
     /// The demand without the containers that are exempt, and why the first of those is.

@@ -22,7 +22,7 @@ use super::installation::Installation;
 use super::measured::Measured;
 use super::owner::Owners;
 use super::reload::{Failing, Follower, ReloadError, SharedConfiguration};
-use super::review::Reviewer;
+use super::review::{Reviewer, Steering};
 use super::tls::{Bounds, ConnectionCounts, Served, Server};
 use crate::cluster::fleet;
 use crate::cluster::resource::GpuResources;
@@ -119,15 +119,17 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     parts.measure(&registry, &events, failing);
     let owners = Owners::new(clients.impatient.clone());
     let hearing = Hearing::new(owners, Arc::clone(&parts.installed), events, &registry);
-    let reviewer = Reviewer {
+    let reviewer = Arc::new(Reviewer {
         cluster: Arc::clone(&parts.published.cluster),
         configuration,
         repositories,
-    };
+    });
+    let steering = settings.identity.steering.as_ref();
+    let steering = steering.map(|_| Steering::new(Arc::clone(&reviewer), &registry));
     let webhook = Server {
         listener,
         served,
-        router: routes(reviewer, hearing, &readiness, &registry),
+        router: routes((reviewer, steering), hearing, &readiness, &registry),
         bounds: Bounds::default(),
         counts: ConnectionCounts::new(&registry),
     };
@@ -266,14 +268,16 @@ async fn follow(
     watch::follow(client, watched, catalog, parts.published, synced, stop).await;
 }
 
+/// Reviews, and how Pods are steered if they are.
 fn routes(
-    reviewer: Reviewer,
+    (reviewer, steering): (Arc<Reviewer>, Option<Steering>),
     hearing: Hearing,
     readiness: &Readiness,
     registry: &Registry,
 ) -> Router {
     let (waiting, hearing) = (readiness.clone(), Arc::new(hearing));
-    http::router(
+    let counts = ReviewCounts::new(registry);
+    let reviews = http::router(
         move |body: &[u8]| reviewer.answer(body),
         move |judged, deadline| {
             let hearing = Arc::clone(&hearing);
@@ -281,8 +285,18 @@ fn routes(
         },
         move || !waiting.waits_for(NODES),
         Limits::default(),
-        ReviewCounts::new(registry),
-    )
+        counts.clone(),
+    );
+    let Some(steering) = steering else {
+        return reviews;
+    };
+    let waiting = readiness.clone();
+    reviews.merge(http::mutations(
+        move |body: &[u8]| steering.answer(body),
+        move || !waiting.waits_for(NODES),
+        Limits::of_pods(),
+        counts,
+    ))
 }
 
 fn shown(

@@ -34,6 +34,7 @@ mod modes;
 mod owners;
 mod program;
 mod review;
+mod steer;
 mod tls;
 
 pub(crate) const RESOURCE: &str = "nvidia.com/gpu";

@@ -107,10 +107,9 @@ struct Reader {
 
 /// Keeps the certificate of those files shown, and trusted if a CA is among them, until `stop`.
 pub async fn keep_files(shown: Shown, client: kube::Client, files: Files, stop: CancellationToken) {
-    let configuration = shown.identity.configuration.clone();
     let pause = shown.rhythm.files;
     let mut reader = Reader {
-        registration: Registration::new(client, configuration),
+        registration: Registration::new(&client, &shown.identity),
         shown,
         files,
         good: None,

@@ -39,7 +39,7 @@ pub async fn keep_own(
     let mut own = Own {
         secrets: Api::namespaced(client.clone(), &identity.namespace),
         ca_secret,
-        registration: Registration::new(client, identity.configuration.clone()),
+        registration: Registration::new(&client, identity),
         shown,
         known: Vec::new(),
         signer: None,

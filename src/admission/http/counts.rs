@@ -100,7 +100,7 @@ impl ReviewCounts {
             ),
             bad_requests: registry.counter(
                 "gpu_capgate_bad_requests_total",
-                "Requests to /validate that are no AdmissionReview.",
+                "Requests that are no AdmissionReview.",
             ),
             duration: registry.histogram(
                 "gpu_capgate_review_duration_seconds",

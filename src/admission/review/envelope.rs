@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use k8s_openapi::ByteString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -101,6 +102,11 @@ pub(super) struct Response {
     pub(super) allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<Status>,
+    /// Base64 of a JSON Patch; the answer to a validating webhook's question has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) patch: Option<ByteString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) warnings: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -138,6 +144,8 @@ impl Response {
             uid: uid.to_owned(),
             allowed: true,
             status: None,
+            patch: None,
+            patch_type: None,
             warnings: Vec::new(),
             audit_annotations: BTreeMap::new(),
         }

@@ -41,6 +41,7 @@ fn identity() -> Identity {
         namespace: "gpu-capgate".to_owned(),
         service: "webhook".to_owned(),
         configuration: "capgate".to_owned(),
+        steering: None,
     }
 }
 
