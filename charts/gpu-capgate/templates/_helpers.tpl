@@ -100,3 +100,20 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/*
+Which Namespaces the API server asks about: not the release's own and those that are excluded, and none in one of the modes
+that need no asking. Call with (list . MODES).
+*/}}
+{{- define "gpu-capgate.namespaceSelector" -}}
+{{- $root := first . -}}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: NotIn
+    values: {{- concat (list "kube-system" $root.Release.Namespace) (default list $root.Values.webhook.excludeNamespaces) | uniq | toYaml | nindent 6 }}
+  {{- if $root.Values.webhook.config.namespaceModes }}
+  - key: gpu-capgate.io/mode
+    operator: NotIn
+    values: {{ last . | toJson }}
+  {{- end }}
+{{- end }}
