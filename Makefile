@@ -37,7 +37,7 @@ build:
 lint: packages ## Formatting and clippy
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	shellcheck --severity=warning tests/cluster/{run,enter,build,pack-image,product-image,stand-in-image} tests/cluster/*.sh demo/demo tests/chart deploy/render
+	shellcheck --severity=warning tests/cluster/{run,enter,build,measure,pack-image,product-image,stand-in-image} tests/cluster/*.sh demo/demo tests/chart deploy/render
 
 chart: cluster ## The Helm chart, rendered in several ways
 	@PATH="$$(tests/cluster/build --path):$$PATH" tests/chart
