@@ -4,6 +4,7 @@
 //! Pure, and the same for the webhook and for `check -f`.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 use super::contents::{self, Contents};
 use super::decision::{Candidate, Decision, Fit, Judged, Ruling, decide};
@@ -336,7 +337,7 @@ impl<'a> Assessment<'a> {
         codes
     }
 
-    /// For each class, the container that fares worst there, and how.
+    /// For each class, the container that fares worst there, and how; of several that do, the one with the worst cause.
     pub fn worst<'b>(
         &'b self,
         policy: &'b Policy,
@@ -344,10 +345,11 @@ impl<'a> Assessment<'a> {
         (0..self.classes.len()).filter_map(move |class| {
             let of_class = self.containers.iter().filter_map(move |assessed| {
                 let candidate = assessed.candidates.get(class)?;
-                Some((candidate.fit(policy), assessed, candidate))
+                let rank = (candidate.fit(policy), candidate.worst_code().map(Reverse));
+                Some((rank, assessed, candidate))
             });
             // Of equal ones the first: max_by_key takes the last.
-            let worst = of_class.rev().max_by_key(|(fit, _, _)| *fit);
+            let worst = of_class.rev().max_by_key(|(rank, _, _)| *rank);
             worst.map(|(_, assessed, candidate)| (assessed, candidate))
         })
     }

@@ -96,6 +96,12 @@ impl Candidate<'_> {
         }
     }
 
+    /// The worst cause of any of its GPUs.
+    #[must_use]
+    pub fn worst_code(&self) -> Option<Code> {
+        self.codes().min()
+    }
+
     fn codes(&self) -> impl Iterator<Item = Code> {
         self.hosts
             .iter()

@@ -142,7 +142,7 @@ fn first_line(
     shown: &Shown<'_>,
 ) -> String {
     let sentence = cause::sentence(shown.finding, shown.host, &subject.thing.noun());
-    let (scope, code) = reach(subject, candidates, ruling, shown.finding.code);
+    let (scope, code) = reach(subject, candidates, ruling, shown);
     let sentence = format!("{}{sentence}", who(subject));
     layout::headline(&sentence, &scope, &others(ruling, shown.finding.code), code)
 }
@@ -156,14 +156,7 @@ pub fn complaint(sentence: &str) -> String {
 /// Which of the candidates has the finding that a message shows.
 #[must_use]
 pub fn worst_of(candidates: &[&Candidate<'_>]) -> Option<usize> {
-    let worst_code = |candidate: &Candidate<'_>| {
-        let findings = candidate
-            .hosts
-            .iter()
-            .flat_map(|judged| &judged.judgement.findings);
-        findings.map(|finding| finding.code).min()
-    };
-    let codes = candidates.iter().map(|candidate| worst_code(candidate));
+    let codes = candidates.iter().map(|candidate| candidate.worst_code());
     let found = codes
         .enumerate()
         .filter_map(|(place, code)| Some((code?, place)));
@@ -194,7 +187,7 @@ pub fn warning(
     let Some(shown) = worst(candidates) else {
         return String::new();
     };
-    let (scope, code) = reach(subject, candidates, ruling, shown.finding.code);
+    let (scope, code) = reach(subject, candidates, ruling, &shown);
     let sentence = cause::sentence(shown.finding, shown.host, &subject.thing.noun());
     let way = match subject.place.way() {
         Some(Way::Within(found)) if code == Code::Partial => {
@@ -214,13 +207,16 @@ fn reach(
     subject: &Subject<'_>,
     candidates: &[&Candidate<'_>],
     ruling: &Ruling,
-    code: Code,
+    shown: &Shown<'_>,
 ) -> (String, Code) {
+    let code = shown.finding.code;
     if ruling.codes.contains(&Code::Partial) {
         (place::partial(candidates), Code::Partial)
-    } else {
+    } else if cause::ends_with_gpu(&shown.finding.cause) {
         let scope = place::scope(subject.place, candidates, code, ruling.decision);
         (scope, code)
+    } else {
+        (String::new(), code)
     }
 }
 

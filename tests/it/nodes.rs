@@ -89,7 +89,7 @@ fn wide_has_examples_of_names_and_says_why_nothing_is_known() {
     );
     assert_eq!(
         run.stdout.split_whitespace().collect::<Vec<_>>().join(" "),
-        "1 2 unknown ? ? ? ? ? ? - nvidia.com/gpu 2 resource only nothing tells which GPUs they have n1"
+        "1 2 unknown ? ? ? ? ? ? - nvidia.com/gpu 2 resource only nothing tells which GPUs these are n1"
     );
 }
 

@@ -20,7 +20,7 @@ pub fn advice(advice: &Advice<'_>) -> String {
 /// PyTorch's `DataLoader` share.
 fn shared_memory(container: &ContainerDemand) -> String {
     format!(
-        "{}{} GPUs and only 64 MiB at /dev/shm, where NCCL and DataLoader workers meet: mount an emptyDir with \
+        "{} has {} GPUs and only 64 MiB at /dev/shm, where NCCL and DataLoader workers meet: mount an emptyDir with \
          medium: Memory there",
         who(container),
         container.gpu_count()
@@ -28,9 +28,13 @@ fn shared_memory(container: &ContainerDemand) -> String {
 }
 
 fn runtime(nodes: usize, class: &str) -> String {
-    let noun = if nodes == 1 { "node" } else { "nodes" };
+    let subject = if nodes == 1 {
+        "1 node this Pod can land on gives".to_owned()
+    } else {
+        format!("{nodes} nodes this Pod can land on give")
+    };
     format!(
-        "{nodes} {noun} this Pod can land on give GPUs only to Pods that ask for them by runtime class: set \
+        "{subject} GPUs only to Pods that ask for them by runtime class: set \
          runtimeClassName: {class}"
     )
 }
@@ -41,12 +45,12 @@ fn implicit(container: &ContainerDemand, access: &ImplicitAccess) -> String {
         ImplicitAccess::RuntimeClass { name } => format!("runtime class {name}"),
     };
     format!(
-        "{}takes GPUs by {how} without asking for any, so the scheduler gives them to others too: put them into \
+        "{} takes GPUs by {how} without asking for any, so the scheduler gives them to others too: put them into \
          resources.limits",
         who(container)
     )
 }
 
 fn who(container: &ContainerDemand) -> String {
-    format!("container \"{}\": ", container.name)
+    format!("container \"{}\"", container.name)
 }

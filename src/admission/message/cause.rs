@@ -25,10 +25,10 @@ pub(super) fn sentence(finding: &Finding, host: &Host, noun: &str) -> String {
             format!("{noun} is {} build, which cannot use {gpu}", vendor(*build))
         }
         Cause::Platform { needs, .. } => {
-            format!("{noun} has no build for {needs}, the CPU architecture beside {gpu}")
+            format!("{noun} has no build for {needs}, the CPU architecture of nodes with {gpu}")
         }
         Cause::Tegra { .. } => {
-            format!("{noun} has only GPU code for discrete GPUs, which {gpu} does not load")
+            format!("{noun} has only GPU code for discrete GPUs, and none for {gpu}")
         }
         Cause::Unsupported { driver, reach, .. } => unsupported(*driver, *reach, &gpu),
         Cause::Driver {
@@ -67,12 +67,32 @@ pub(super) fn sentence(finding: &Finding, host: &Host, noun: &str) -> String {
         Cause::CpuBuild { .. } => cpu_build(noun, &gpu),
         Cause::Jit { ptx, .. } => jit(noun, *ptx, &gpu),
         Cause::Library { library, .. } => {
-            format!("torch has code for {gpu}, but {library} beside it has none")
+            format!("{library} beside torch has no code for {gpu}")
         }
         Cause::Compat { state, .. } => format!(
             "{noun} has forward-compatibility libraries, which do not apply on {gpu}: {}",
             compat(state)
         ),
+    }
+}
+
+/// Whether the sentence ends with the GPU, so that "the only GPU type ..." can follow it.
+pub(super) const fn ends_with_gpu(cause: &Cause) -> bool {
+    match cause {
+        Cause::Vendor { .. }
+        | Cause::Platform { .. }
+        | Cause::Tegra { .. }
+        | Cause::Arch { .. }
+        | Cause::ArchByToolkit { .. }
+        | Cause::CpuBuild { .. }
+        | Cause::Jit { .. }
+        | Cause::Library { .. } => true,
+        Cause::Unsupported { .. }
+        | Cause::Driver { .. }
+        | Cause::ArchByPublisher { .. }
+        | Cause::Ptx { .. }
+        | Cause::Require { .. }
+        | Cause::Compat { .. } => false,
     }
 }
 
@@ -218,7 +238,7 @@ fn require(noun: &str, condition: &str, problem: RequireProblem, gpu: &str) -> S
 
 fn jit(noun: &str, ptx: PtxTarget, gpu: &str) -> String {
     let code = ptx.target.compute();
-    format!("{noun} runs on {gpu} only by compiling {code} PTX at the first start, which is slow")
+    format!("{noun} runs only by compiling {code} PTX at the first start, which is slow, on {gpu}")
 }
 
 /// The driver, and why the forward-compatibility libraries do not help, if there are any.

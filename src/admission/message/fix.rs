@@ -4,7 +4,9 @@ use super::Thing;
 use super::alternative::{self, Alternative, Keep};
 use crate::admission::assess::Way;
 use crate::compat::verdict::DriverReach;
-use crate::compat::{Cause, DriverFloor, FactName, Finding, Host, Target, TorchVersion};
+use crate::compat::{
+    Cause, CudaVersion, DriverFloor, FactName, Finding, Host, Target, TorchVersion,
+};
 use crate::image::evidence::Knowledge;
 use crate::image::reference::Reference;
 
@@ -12,6 +14,8 @@ use crate::image::reference::Reference;
 const INDEX: &str = "https://download.pytorch.org/whl";
 /// Whoever sets it takes the blame (NVIDIA container toolkit, environment variables).
 const DISABLE: &str = "NVIDIA_DISABLE_REQUIRE=true";
+/// How a condition on the least CUDA version begins.
+const LEAST_CUDA: &str = "cuda>=";
 
 /// What a fix is looked for.
 pub(super) struct Question<'a> {
@@ -55,8 +59,8 @@ pub(super) fn of(question: &Question<'_>) -> String {
             better(question).or_else(|| Some("install a CUDA build of torch".to_owned())),
             "do not request a GPU",
         ),
-        Cause::Require { .. } => or(
-            better(question),
+        Cause::Require { condition, .. } => or(
+            better(question).or_else(|| newer_cuda(condition)),
             &format!("set {DISABLE} if you know better"),
         ),
         Cause::Library { .. } => better(question).unwrap_or_else(|| {
@@ -148,6 +152,12 @@ fn newer(question: &Question<'_>, floor: DriverFloor) -> String {
         }
         Some(_) | None => update(floor),
     }
+}
+
+/// The driver that a condition on CUDA asks for (NVIDIA container toolkit, `cuda` is what the driver offers).
+fn newer_cuda(condition: &str) -> Option<String> {
+    let cuda: CudaVersion = condition.strip_prefix(LEAST_CUDA)?.parse().ok()?;
+    Some(format!("update to a driver for CUDA {cuda} or newer"))
 }
 
 fn update(floor: DriverFloor) -> String {

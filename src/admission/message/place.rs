@@ -64,7 +64,7 @@ pub(super) fn doubt(candidates: &[&Candidate<'_>]) -> String {
     match doubts.iter().next() {
         Some((doubt, count)) => {
             let node_s = if *count == 1 { "node" } else { "nodes" };
-            format!("not known of {count} {node_s} this Pod can land on: {doubt}")
+            format!("cannot tell for {count} {node_s} this Pod can land on: {doubt}")
         }
         None => "what its nodes have is not known".to_owned(),
     }

@@ -127,7 +127,7 @@ impl Doubt {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Unlabelled => "nothing tells which GPUs they have",
+            Self::Unlabelled => "nothing tells which GPUs these are",
             Self::Stale => "the inventory is older than the last boot",
             Self::Unreadable => "the inventory cannot be read",
             Self::Empty => "the inventory lists no GPU, and GPUs are offered",

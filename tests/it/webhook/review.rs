@@ -236,6 +236,22 @@ async fn every_container_that_cannot_run_is_a_cause_with_its_place() {
 }
 
 #[tokio::test]
+async fn of_several_containers_that_cannot_run_the_worst_cause_is_shown() {
+    let mut pod = pod("rocm/pytorch:latest");
+    let limits = json!({"limits": {RESOURCE: "1"}});
+    pod["spec"]["initContainers"] =
+        json!([{"name": "warm-up", "image": WITHOUT_SM_60, "resources": limits}]);
+    let response = answer(&webhook([p100()]), &creation(&pod)).await;
+    let message = refused(&response);
+    let first = message.lines().next().unwrap();
+    assert!(first.starts_with("container \"train\": "), "{message}");
+    assert!(
+        first.ends_with(", and 1 other cause [GPU-VENDOR]"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn the_same_review_gets_the_same_answer() {
     let webhook = webhook([p100(), labelled("Tesla K80", "3.7"), p100()]);
     let review = creation(&pod(WITHOUT_SM_60));
