@@ -17,6 +17,7 @@ mod cluster;
 mod configuration;
 mod examples;
 mod false_denials;
+mod golden;
 mod layering;
 mod manifest;
 mod nodes;

@@ -53,7 +53,7 @@ fn install(cluster: &Cluster, more: &[&str]) {
 }
 
 /// Makes the API server take each kind that is not its own, whatever stands in it.
-fn serve_all_kinds(cluster: &Cluster) {
+pub(crate) fn serve_all_kinds(cluster: &Cluster) {
     let kinds = Kinds::bundled().unwrap();
     let mut names = Vec::new();
     let mut definitions = Vec::new();
