@@ -237,7 +237,7 @@ pub fn unchecked(
     let sentence = if whole { sentence } else { doubt };
     let mut lines = vec![subject.thing.line()];
     lines.extend(reasons(judgement, whole));
-    let fix = fix::of_gap(first.name, suggestion);
+    let fix = fix::of_gap(subject.place, first.name, suggestion);
     lines.push(Line::new("fix", fix, Weight::Needed));
     lines.push(more(Code::Unchecked));
     layout::text(layout::headline(&sentence, "", "", Code::Unchecked), lines)

@@ -1,7 +1,7 @@
 //! What to do about a finding: something that runs there, looked up, or else what kind of thing would.
 
-use super::Thing;
 use super::alternative::{self, Alternative, Keep};
+use super::{Place, Thing};
 use crate::admission::assess::Way;
 use crate::compat::verdict::DriverReach;
 use crate::compat::{
@@ -102,7 +102,7 @@ fn such(nodes: usize) -> String {
 }
 
 /// What to do about something that is not known.
-pub(super) fn of_gap(fact: FactName, suggestion: Option<&Reference>) -> String {
+pub(super) fn of_gap(place: Place<'_>, fact: FactName, suggestion: Option<&Reference>) -> String {
     if let Some(meant) = suggestion {
         return format!("did you mean {}?", meant.familiar());
     }
@@ -119,10 +119,7 @@ pub(super) fn of_gap(fact: FactName, suggestion: Option<&Reference>) -> String {
         | FactName::Sass
         | FactName::Ptx
         | FactName::Zstd
-        | FactName::ToolkitTargets => {
-            "declare what it holds: gpu-capgate.io/requires: \"cuda=12.6; sm=80,90\" (check: --requires)"
-                .to_owned()
-        }
+        | FactName::ToolkitTargets => declare(place),
         FactName::Compat => {
             "look whether the image has /usr/local/cuda/compat; with a newer driver it does not matter"
                 .to_owned()
@@ -133,6 +130,17 @@ pub(super) fn of_gap(fact: FactName, suggestion: Option<&Reference>) -> String {
         | FactName::Binaries
         | FactName::Runtime => String::new(),
     }
+}
+
+/// How an author tells what an image holds: on an object, or in a shell.
+fn declare(place: Place<'_>) -> String {
+    match place {
+        Place::Nodes { .. } => {
+            "declare what it holds: annotation gpu-capgate.io/requires: \"cuda=12.6; sm=80,90\""
+        }
+        Place::Named => "declare what it holds: --requires \"cuda=12.6; sm=80,90\" (on a Pod: annotation gpu-capgate.io/requires)",
+    }
+    .to_owned()
 }
 
 fn driver(reach: DriverReach) -> String {

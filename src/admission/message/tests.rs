@@ -312,7 +312,7 @@ fn what_is_not_known_is_told_with_a_way_to_tell_it() {
         "\
 cannot tell whether image runs on NVIDIA L40S (sm_89): nothing in this name says which CUDA it holds [GPU-UNCHECKED]
   image  docker.io/acme/train:latest
-  fix    declare what it holds: gpu-capgate.io/requires: \"cuda=12.6; sm=80,90\" (check: --requires)
+  fix    declare what it holds: --requires \"cuda=12.6; sm=80,90\" (on a Pod: annotation gpu-capgate.io/requires)
   more   gpu-capgate explain GPU-UNCHECKED"
     );
 }
