@@ -40,6 +40,23 @@ fn real_cluster_kubectl_shows_what_the_golden_files_say() {
     cluster.passed();
 }
 
+/// The documentation quotes, and what it quotes was seen.
+#[test]
+fn every_message_in_the_documentation_is_one_that_kubectl_shows() {
+    let shown: String = fs::read_dir(EXPECTED)
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    let documentation = fs::read_to_string("docs/codes.md").unwrap();
+    let sections = documentation.split("### Message\n\n```text\n").skip(1);
+    let messages: Vec<&str> = sections.map(|text| text.lines().next().unwrap()).collect();
+    assert_eq!(messages.len(), 17, "one for each code");
+    for message in messages {
+        let line = format!("{message}\n");
+        assert!(shown.contains(&line), "nobody sees this: {message}");
+    }
+}
+
 fn install(cluster: &Cluster) {
     cluster.succeeds(
         "helm",
