@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup build ## See it on a real cluster: install, a refused Pod, a running one
+demo: setup build ## See it on a real cluster: Pods refused, accepted, warned and undecided
 	tests/cluster/run demo/demo target/debug/gpu-capgate
 
 test: lint docs licences chart unit e2e ## Everything that CI checks
