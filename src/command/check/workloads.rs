@@ -15,6 +15,7 @@ use crate::admission::answer::{self, Answer};
 use crate::admission::assess::{Assessed, Assessment, Assessor, NodeList};
 use crate::admission::contents;
 use crate::admission::decision::{Candidate, Decision, Fit, Ruling};
+use crate::admission::message;
 use crate::admission::policy::Mode;
 use crate::cli::{CheckArguments, OnUnknown};
 use crate::cluster::demand::{self, Demand, Origin, Reader, Reading, Skip, Workload};
@@ -221,11 +222,11 @@ fn mode(demand: &Demand) -> (Mode, Option<String>) {
         None => (Mode::Enforce, None),
         Some(Ok(mode)) => (mode, None),
         Some(Err(error)) => {
-            let text = format!(
-                "annotation {}: {error}; enforce applies",
+            let sentence = format!(
+                "annotation {}: {error}; it is ignored",
                 demand::MODE_ANNOTATION
             );
-            (Mode::Enforce, Some(text))
+            (Mode::Enforce, Some(message::complaint(&sentence)))
         }
     }
 }
