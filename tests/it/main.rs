@@ -15,6 +15,7 @@ mod chart;
 mod check;
 mod cluster;
 mod configuration;
+mod decisions;
 mod examples;
 mod false_denials;
 mod golden;
