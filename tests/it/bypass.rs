@@ -272,13 +272,17 @@ fn fields_that_are_none_of_the_apis_hide_nothing() {
     assert_refused(&pod);
 }
 
-/// No node can pull these, so nothing is known of what they hold: that is no reason to refuse them.
+/// Names that no registry has, names in registries of which nothing is known, and a digest that nobody has read.
 #[test]
-fn a_name_that_no_registry_has_is_left_unchecked() {
+fn a_name_that_tells_nothing_is_left_unchecked() {
+    let digest = format!("@sha256:{}", "0f".repeat(32));
     for image in [
         "PyTorch/PyTorch:2.8.0-cuda12.8-cudnn9-runtime",
         "pytorch/pytorch:2.8.0-CUDA12.8-cudnn9-runtime",
         "pytorch/pytorch: 2.8.0-cuda12.8-cudnn9-runtime",
+        "registry.example.com/mirror/pytorch:2.8.0-cuda12.8-cudnn9-runtime",
+        "registry.example.com/team/own:latest",
+        &format!("pytorch/pytorch{digest}"),
     ] {
         let response = reviewed(&creation(&pod(image)));
         assert_eq!(response["allowed"], true, "{response}");

@@ -27,5 +27,6 @@ mod registration;
 mod scheduler;
 mod snapshot;
 mod support;
+mod threats;
 mod watch;
 mod webhook;
