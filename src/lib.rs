@@ -8,7 +8,7 @@
 //! | [`labels`] | how is a node's GPU inventory written on the Node? | the contract between the roles |
 //! | [`image`] | what software does an image hold? | `reference`, `evidence` |
 //! | [`cluster`] | what does a Pod ask for, which nodes could run it? | `manifest` reads, `workload` finds Pods, `demand` fills a `placement`, `schedule` asks the `fleet`, `watch` keeps it |
-//! | [`admission`] | the webhook: a review in, an answer out | `configuration` is what administrators chose, `serve` wires, `review` reads, `assess` joins, `decision` decides, `message` tells |
+//! | [`admission`] | the webhook: a review in, an answer out | `configuration` is what administrators chose, `serve` wires, `review` reads, `assess` joins, `decision` decides, `message` tells, `steer` moves |
 //! | [`node`] | the agent: GPUs in, labels and devices out | `serve` wires, `kubelet` and `plugin` talk to the kubelet, `labeller` to the API server |
 //! | [`command`] | the same answers in a shell: `check`, `nodes`, `snapshot`, `explain`, `catalog` | one file a command |
 //! | [`cli`], [`telemetry`], [`lifecycle`] | arguments · logs, metric families · signals, readiness, health endpoint | |

@@ -26,6 +26,7 @@ mod objects;
 mod registration;
 mod scheduler;
 mod snapshot;
+mod steering;
 mod support;
 mod threats;
 mod watch;

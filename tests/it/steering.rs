@@ -1,0 +1,252 @@
+//! Steering on a real cluster: the chart's registration, the API server's patching, and what the scheduler makes of it.
+//! Needs root on Linux.
+
+use gpu_capgate::labels;
+use gpu_capgate::node::inventory::Inventory;
+use serde_json::{Value, json};
+
+use crate::cluster::harness::{Cluster, Outcome, Ran, until};
+use crate::support::gpu;
+
+const REGISTRATION: &str = "mutatingwebhookconfiguration/gpu-capgate-webhook";
+const WHY: &str = "nodeAffinity gpu-capgate.io/compute.min Gt \"74\": image has no GPU code for Tesla P100-PCIE-16GB (sm_60) \
+    [GPU-ARCH]";
+
+#[test]
+fn real_cluster_keeps_pods_from_nodes_where_they_fail() {
+    let Outcome::Started(cluster) =
+        Cluster::start("real_cluster_keeps_pods_from_nodes_where_they_fail")
+    else {
+        return;
+    };
+    cluster.load_images();
+    install(&cluster);
+    both_registrations_hold_the_same_ca(&cluster);
+    the_webhook_may_change_nothing_but_its_ca(&cluster);
+    stand_in_nodes(&cluster);
+    a_pod_gets_the_affinity_and_the_reason(&cluster);
+    the_scheduler_takes_the_node_that_fits_and_refuses_the_other(&cluster);
+    what_is_not_ours_to_steer_stays_as_it_is(&cluster);
+    a_manifest_can_be_applied_again_unless_it_has_terms_of_its_own(&cluster);
+    switched_off_nothing_is_left_of_it(&cluster);
+    cluster.passed();
+}
+
+fn helm(cluster: &Cluster, more: &[&str]) {
+    let first = [
+        "upgrade",
+        "--install",
+        "gpu-capgate",
+        "charts/gpu-capgate",
+        "--namespace=gpu-capgate",
+        "--create-namespace",
+        "--hide-notes",
+        "--set=agent.enabled=false",
+    ];
+    cluster.succeeds("helm", &[&first[..], more].concat());
+}
+
+fn install(cluster: &Cluster) {
+    let steer = "--set=webhook.steer.enabled=true";
+    helm(cluster, &[steer, "--wait", "--timeout=90s"]);
+}
+
+fn both_registrations_hold_the_same_ca(cluster: &Cluster) {
+    let bundle = |kind: &str| {
+        let object = format!("{kind}webhookconfiguration/gpu-capgate-webhook");
+        let path = "jsonpath={.webhooks[0].clientConfig.caBundle}";
+        cluster.kubectl(&["get", &object, "-o", path])
+    };
+    let of_reviews = bundle("validating");
+    assert!(!of_reviews.is_empty());
+    assert_eq!(bundle("mutating"), of_reviews);
+}
+
+fn the_webhook_may_change_nothing_but_its_ca(cluster: &Cluster) {
+    let account = "--as=system:serviceaccount:gpu-capgate:gpu-capgate-webhook";
+    let patched = |path: &str, value: Value| {
+        let patch = json!([{"op": "add", "path": path, "value": value}]).to_string();
+        cluster.run(
+            "kubectl",
+            &["patch", REGISTRATION, account, "--type=json", "-p", &patch],
+        )
+    };
+    for (path, value) in [
+        ("/webhooks/0/reinvocationPolicy", json!("Never")),
+        ("/webhooks/0/failurePolicy", json!("Fail")),
+        ("/webhooks/0/matchConditions", json!([])),
+        ("/webhooks/0/clientConfig/service/path", json!("/other")),
+        ("/webhooks/0/rules/0/resources", json!(["secrets"])),
+    ] {
+        let refused = patched(path, value);
+        assert_eq!(refused.code, Some(1), "{path}: {refused:?}");
+        let why = "may change nothing of its registration but clientConfig.caBundle";
+        assert!(refused.stderr.contains(why), "{path}: {}", refused.stderr);
+    }
+    let policy = "validatingadmissionpolicy/gpu-capgate-webhook-registration";
+    let status = |field: &str| {
+        let path = format!("jsonpath={{.status.{field}}}");
+        cluster.kubectl(&["get", policy, "-o", &path])
+    };
+    until("the policy's types have been checked", || {
+        !status("observedGeneration").is_empty()
+    });
+    assert_eq!(status("typeChecking.expressionWarnings"), "");
+    let same = patched("/webhooks/0/reinvocationPolicy", json!("IfNeeded"));
+    assert_eq!(same.code, Some(0), "{same:?}");
+    for (verb, what) in [
+        ("patch", "mutatingwebhookconfiguration/other"),
+        ("create", "mutatingwebhookconfiguration"),
+        ("patch", "pods"),
+    ] {
+        let answer = cluster.run("kubectl", &["auth", "can-i", verb, what, account]);
+        assert_eq!(answer.stdout.trim(), "no", "{verb} {what}");
+    }
+}
+
+/// A node that the agent would have written, of which there is no machine.
+fn node(name: &str, product: &str, capability: &str, gpus: &str) -> Value {
+    let gpu = gpu("GPU-1", product, capability);
+    let inventory = format!("{{driver: 570.86.15, cuda: \"12.8\", gpus: [{gpu}]}}");
+    let written = Inventory::parse(&inventory).unwrap().node_gpus("boot-1");
+    let written = labels::encode(&written);
+    let resources = json!({"cpu": "8", "memory": "32Gi", "pods": "50", "nvidia.com/gpu": gpus});
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "labels": written.labels, "annotations": written.annotations},
+        "status": {
+            "capacity": resources, "allocatable": resources,
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": {"bootID": "boot-1", "architecture": "amd64", "operatingSystem": "linux", "machineID": "",
+                "systemUUID": "", "kernelVersion": "", "osImage": "", "containerRuntimeVersion": "", "kubeletVersion": "",
+                "kubeProxyVersion": ""},
+        },
+    })
+}
+
+/// Nobody may miss their kubelets, so the controllers end first.
+fn stand_in_nodes(cluster: &Cluster) {
+    let account = ["wait", "serviceaccount/default", "--for=create"];
+    cluster.kubectl(&account);
+    cluster.kubectl(&["create", "namespace", "quiet"]);
+    cluster.kubectl(&[&account[..], &["--namespace=quiet"]].concat());
+    cluster.kubectl(&["label", "namespace", "quiet", "gpu-capgate.io/mode=audit"]);
+    cluster.stop_controllers();
+    let nodes = [
+        node("old", "Tesla P100-PCIE-16GB", "6.0", "4"),
+        node("new", "Tesla T4", "7.5", "1"),
+    ];
+    assert_eq!(create(cluster, &nodes, &[]).code, Some(0));
+    let taint = "node.kubernetes.io/not-ready-";
+    cluster.kubectl(&["taint", "node", "old", "new", taint]);
+}
+
+fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {"containers": [{"name": "train", "image": "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime",
+            "resources": {"limits": {"nvidia.com/gpu": "1"}}}]},
+    })
+}
+
+fn create(cluster: &Cluster, objects: &[Value], more: &[&str]) -> Ran {
+    write(cluster, "create", objects, more)
+}
+
+fn write(cluster: &Cluster, verb: &str, objects: &[Value], more: &[&str]) -> Ran {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    let file = cluster.state().join("steering.json");
+    std::fs::write(&file, list.to_string()).unwrap();
+    let file = format!("--filename={}", file.display());
+    cluster.run("kubectl", &[&[verb, &file], more].concat())
+}
+
+fn get(cluster: &Cluster, pod: &str) -> Value {
+    let text = cluster.kubectl(&["get", "pod", pod, "-o", "json"]);
+    serde_json::from_str(&text).unwrap()
+}
+
+fn a_pod_gets_the_affinity_and_the_reason(cluster: &Cluster) {
+    until("the webhook knows of the nodes", || {
+        let tried = create(cluster, &[pod("try")], &["--dry-run=server", "-o", "json"]);
+        assert_eq!(tried.code, Some(0), "{tried:?}");
+        tried.stdout.contains("gpu-capgate.io/steered")
+    });
+    let made = create(cluster, &[pod("one")], &[]);
+    assert_eq!((made.code, made.stderr.as_str()), (Some(0), ""));
+    let pod = get(cluster, "one");
+    assert_eq!(
+        pod["metadata"]["annotations"]["gpu-capgate.io/steered"],
+        WHY
+    );
+    let above = json!({"key": "gpu-capgate.io/compute.min", "operator": "Gt", "values": ["74"]});
+    let required = json!({"nodeSelectorTerms": [{"matchExpressions": [above]}]});
+    let affinity =
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}});
+    assert_eq!(pod["spec"]["affinity"], affinity);
+}
+
+fn the_scheduler_takes_the_node_that_fits_and_refuses_the_other(cluster: &Cluster) {
+    let condition = |pod: &str| get(cluster, pod)["status"]["conditions"][0].clone();
+    until("the Pod is placed", || {
+        get(cluster, "one")["spec"]["nodeName"] == "new"
+    });
+    // The only GPU that fits is taken now; four that do not are free.
+    assert_eq!(create(cluster, &[pod("two")], &[]).code, Some(0));
+    until("the scheduler has looked at the second", || {
+        condition("two")["reason"] == "Unschedulable"
+    });
+    let why = condition("two")["message"].to_string();
+    assert!(why.contains("didn't match Pod's node affinity"), "{why}");
+    assert!(why.contains("1 Insufficient nvidia.com/gpu"), "{why}");
+}
+
+fn what_is_not_ours_to_steer_stays_as_it_is(cluster: &Cluster) {
+    let tried = |object: &Value, more: &[&str]| {
+        let options = [&["--dry-run=server", "-o", "json"], more].concat();
+        let tried = create(cluster, std::slice::from_ref(object), &options);
+        assert_eq!(tried.code, Some(0), "{tried:?}");
+        tried.stdout.contains("gpu-capgate.io/steered")
+    };
+    assert!(tried(&pod("try"), &[]));
+    let mut named = pod("try");
+    named["spec"]["nodeName"] = json!("new");
+    assert!(!tried(&named, &[]));
+    let mut audited = pod("try");
+    audited["metadata"]["annotations"] = json!({"gpu-capgate.io/mode": "audit"});
+    assert!(!tried(&audited, &[]));
+    assert!(!tried(&pod("try"), &["--namespace=quiet"]));
+    let mut spec = pod("try")["spec"].clone();
+    spec["restartPolicy"] = json!("Never");
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "try"}, "spec": {"template": {"spec": spec}}});
+    assert!(!tried(&job, &[]));
+}
+
+/// What the documentation says of bare Pods.
+fn a_manifest_can_be_applied_again_unless_it_has_terms_of_its_own(cluster: &Cluster) {
+    let apply = |pod: &Value| write(cluster, "apply", std::slice::from_ref(pod), &[]);
+    let plain = pod("plain");
+    assert!(apply(&plain).stdout.ends_with(" created\n"));
+    assert!(apply(&plain).stdout.ends_with(" unchanged\n"));
+
+    let mut own = pod("own");
+    let count = json!({"key": "gpu-capgate.io/gpu.count", "operator": "Exists"});
+    own["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+        {"nodeSelectorTerms": [{"matchExpressions": [count]}]}}});
+    assert!(apply(&own).stdout.ends_with(" created\n"));
+    let terms = &get(cluster, "own")["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        ["nodeSelectorTerms"];
+    let above = json!({"key": "gpu-capgate.io/compute.min", "operator": "Gt", "values": ["74"]});
+    assert_eq!(*terms, json!([{"matchExpressions": [count, above]}]));
+    let again = apply(&own);
+    assert!(again.stderr.contains("is invalid: spec"), "{again:?}");
+}
+
+fn switched_off_nothing_is_left_of_it(cluster: &Cluster) {
+    helm(cluster, &["--set=webhook.steer.enabled=false"]);
+    let found = cluster.run("kubectl", &["get", REGISTRATION]);
+    assert!(found.stderr.contains("NotFound"), "{found:?}");
+    let made = create(cluster, &[pod("three")], &[]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert_eq!(get(cluster, "three")["spec"]["affinity"], Value::Null);
+}
