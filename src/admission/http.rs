@@ -66,17 +66,18 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// Half of that: Pods that are being created are no larger, and come without an old one.
-    #[must_use]
-    pub fn of_pods() -> Self {
-        let Self {
-            large_reviews,
-            bytes,
-        } = Self::default();
+/// Limits as they are used up, by all routes that have them together.
+#[derive(Clone)]
+pub struct Capacity {
+    places: Arc<Semaphore>,
+    room: Room,
+}
+
+impl From<Limits> for Capacity {
+    fn from(limits: Limits) -> Self {
         Self {
-            large_reviews: large_reviews / 2,
-            bytes: bytes / 2,
+            places: Arc::new(Semaphore::new(limits.large_reviews)),
+            room: Room::new(limits.bytes),
         }
     }
 }
@@ -96,8 +97,7 @@ struct Webhook {
     answer: Box<Decide>,
     finish: Box<Finish>,
     synced: Box<dyn Fn() -> bool + Send + Sync>,
-    places: Arc<Semaphore>,
-    room: Room,
+    capacity: Capacity,
     counts: ReviewCounts,
 }
 
@@ -114,7 +114,7 @@ pub fn router(
     answer: impl Fn(&[u8]) -> Answer + Send + Sync + 'static,
     finish: impl Fn(Judged, Instant) -> BoxFuture<'static, Reply> + Send + Sync + 'static,
     synced: impl Fn() -> bool + Send + Sync + 'static,
-    limits: Limits,
+    capacity: impl Into<Capacity>,
     counts: ReviewCounts,
 ) -> Router {
     served(Webhook {
@@ -122,17 +122,16 @@ pub fn router(
         answer: Box::new(answer),
         finish: Box::new(finish),
         synced: Box::new(synced),
-        places: Arc::new(Semaphore::new(limits.large_reviews)),
-        room: Room::new(limits.bytes),
+        capacity: capacity.into(),
         counts,
     })
 }
 
-/// `POST /mutate`, with limits of its own. `answer` says how a Pod is changed; what it says is sent as it is.
+/// `POST /mutate`. `answer` says how a Pod is changed; what it says is sent as it is.
 pub fn mutations(
     answer: impl Fn(&[u8]) -> Answer + Send + Sync + 'static,
     synced: impl Fn() -> bool + Send + Sync + 'static,
-    limits: Limits,
+    capacity: impl Into<Capacity>,
     counts: ReviewCounts,
 ) -> Router {
     served(Webhook {
@@ -140,8 +139,7 @@ pub fn mutations(
         answer: Box::new(answer),
         finish: Box::new(|judged, _| std::future::ready(judged.reply).boxed()),
         synced: Box::new(synced),
-        places: Arc::new(Semaphore::new(limits.large_reviews)),
-        room: Room::new(limits.bytes),
+        capacity: capacity.into(),
         counts,
     })
 }
@@ -211,7 +209,7 @@ async fn review(webhook: &Arc<Webhook>, request: Request, deadline: Instant) -> 
             error: format!("the body is encoded ({encoding:?}); a review is sent as it is"),
         };
     }
-    let read = body::read(request.into_body(), &webhook.room, deadline).await;
+    let read = body::read(request.into_body(), &webhook.capacity.room, deadline).await;
     let (reason, code) = match read.end {
         End::Whole => return decide(webhook, read, deadline).await,
         End::TooLong => (Unchecked::BadBody, StatusCode::PAYLOAD_TOO_LARGE),
@@ -235,7 +233,7 @@ async fn decide(webhook: &Arc<Webhook>, read: Read, deadline: Instant) -> Outcom
     let decided = if bytes.len() < LARGE {
         answer(webhook, &bytes)
     } else {
-        let Ok(place) = Arc::clone(&webhook.places).try_acquire_owned() else {
+        let Ok(place) = Arc::clone(&webhook.capacity.places).try_acquire_owned() else {
             return unchecked(&bytes, Unchecked::Concurrency, bad_request);
         };
         let decided = apart(webhook, bytes.clone(), (place, room));

@@ -17,7 +17,7 @@ use super::configuration::Configuration;
 use super::drift::Drift;
 use super::events::Events;
 use super::hearing::{Hearing, Installed};
-use super::http::{self, Limits, ReviewCounts};
+use super::http::{self, Capacity, Limits, ReviewCounts};
 use super::installation::Installation;
 use super::measured::Measured;
 use super::owner::Owners;
@@ -276,7 +276,10 @@ fn routes(
     registry: &Registry,
 ) -> Router {
     let (waiting, hearing) = (readiness.clone(), Arc::new(hearing));
-    let counts = ReviewCounts::new(registry);
+    let (capacity, counts) = (
+        Capacity::from(Limits::default()),
+        ReviewCounts::new(registry),
+    );
     let reviews = http::router(
         move |body: &[u8]| reviewer.answer(body),
         move |judged, deadline| {
@@ -284,7 +287,7 @@ fn routes(
             async move { hearing.end(judged, deadline).await }.boxed()
         },
         move || !waiting.waits_for(NODES),
-        Limits::default(),
+        capacity.clone(),
         counts.clone(),
     );
     let Some(steering) = steering else {
@@ -294,7 +297,7 @@ fn routes(
     reviews.merge(http::mutations(
         move |body: &[u8]| steering.answer(body),
         move || !waiting.waits_for(NODES),
-        Limits::of_pods(),
+        capacity,
         counts,
     ))
 }

@@ -76,7 +76,7 @@ impl Webhook {
         let steering = mutations(
             move |body: &[u8]| steering.answer(body),
             || true,
-            Limits::of_pods(),
+            Limits::default(),
             counts.clone(),
         );
         let review = move |body: &[u8]| reviewer.answer(body);
