@@ -60,7 +60,7 @@ fn every_test_that_the_document_names_exists() {
         let names: Vec<&str> = quoted(&cell).collect();
         let reason = cell == "-" || cell == "not tested";
         assert!(
-            reason != !names.is_empty(),
+            reason == names.is_empty(),
             "neither tests nor why none: {row}"
         );
         for name in names {
