@@ -254,7 +254,7 @@ fn impossible_versions_are_refused_with_value_place_and_form() {
         on_l4("--runtime", "magic").contains("--runtime <MODE>: \"magic\" is not a runtime mode")
     );
     assert!(on_l4("--count", "0").contains("--count <N>: \"0\""));
-    assert!(on_l4("-o", "sarif").contains("\"sarif\" is none of table, wide, json, yaml, name"));
+    assert!(on_l4("-o", "html").contains("\"html\" is none of table, wide, json, yaml, name"));
     assert!(on_l4("--jetpack", "six").contains("--jetpack <VERSION>: \"six\" is not a version"));
     assert!(
         on_l4("--jetpack", "6.2")

@@ -64,11 +64,19 @@ impl Line {
     }
 }
 
-/// The first line: a sentence, how far it reaches and what else there is, as far as there is room, and the code.
+/// The first line: a sentence, how far it reaches and what else there is, as far as there is room, and the code. That
+/// it runs on some nodes matters more than other causes, all else less.
 pub(super) fn headline(sentence: &str, scope: &str, others: &str, code: Code) -> String {
     let tail = format!(" [{code}]");
     let room = HEADLINE_LIMIT - tail.len();
-    fitting(&plain(sentence), &[&plain(scope), others], room) + &tail
+    let (sentence, scope) = (plain(sentence), plain(scope));
+    let second = if code == Code::Partial { &scope } else { others };
+    let additions = [format!("{scope}{others}"), second.to_owned()];
+    let fits = |addition: &&String| {
+        sentence.chars().count() + addition.chars().count() <= room
+    };
+    let addition = additions.iter().find(fits).map_or("", String::as_str);
+    clipped(&format!("{sentence}{addition}"), room) + &tail
 }
 
 /// A sentence with what can be added to it within a limit: all of the additions, or the first ones, or none.
