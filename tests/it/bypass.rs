@@ -293,6 +293,19 @@ fn a_name_that_tells_nothing_is_left_unchecked() {
     }
 }
 
+/// A container that counts GPUs gets those of the nodes, whatever its claims bring besides.
+#[test]
+fn a_claim_beside_the_gpus_hides_nothing() {
+    let claimed = |image: &str| {
+        let mut pod = pod(image);
+        pod["spec"]["resourceClaims"] = json!([{"name": "nic", "resourceClaimName": "nic"}]);
+        pod["spec"]["containers"][0]["resources"]["claims"] = json!([{"name": "nic"}]);
+        pod
+    };
+    assert_refused(&claimed(WITHOUT_SM_60));
+    assert_admitted(&claimed(WITH_SM_60));
+}
+
 /// An unused kind of writing would test nothing.
 #[test]
 fn the_writings_differ() {
