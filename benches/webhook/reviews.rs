@@ -94,11 +94,11 @@ pub(crate) fn reviewer(nodes: usize) -> Reviewer {
         (fleet.nodes(), fleet.classes().count()),
         (nodes, CLASSES.min(nodes))
     );
-    Reviewer {
-        cluster: Arc::new(ArcSwap::from_pointee(ClusterState::of(fleet))),
-        configuration: Arc::new(ArcSwap::from_pointee(Configuration::default())),
-        repositories: Repositories::bundled().unwrap(),
-    }
+    Reviewer::new(
+        Arc::new(ArcSwap::from_pointee(ClusterState::of(fleet))),
+        Arc::new(ArcSwap::from_pointee(Configuration::default())),
+        Repositories::bundled().unwrap(),
+    )
 }
 
 fn review(image: &str, pool: Option<&str>) -> Vec<u8> {

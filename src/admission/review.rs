@@ -1,11 +1,13 @@
 //! One review: reads what an object asks for, judges each of its Pods on the fleet, and writes the answer.
 
 mod envelope;
+mod memo;
 mod mutate;
 mod telling;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -24,6 +26,7 @@ use crate::image::reference::Reference;
 use crate::image::repositories::Repositories;
 pub use envelope::{BadReview, Reply};
 use envelope::{Operation, Request, Response};
+use memo::{Memo, Surroundings};
 pub use mutate::Steering;
 
 /// What becomes of an object that is not understood, and why.
@@ -40,6 +43,8 @@ pub struct Reviewer {
     pub configuration: SharedConfiguration,
     /// Families of images.
     pub repositories: Repositories,
+    /// What was answered a moment ago.
+    memo: Memo,
 }
 
 /// What a review came to, before anybody outside is asked.
@@ -130,12 +135,28 @@ struct Chosen {
 /// What a review is decided with: the state of everything at its beginning.
 struct Moment<'a> {
     cluster: &'a ClusterState,
-    configuration: &'a Configuration,
+    configuration: &'a Arc<Configuration>,
     repositories: &'a Repositories,
+    memo: &'a Memo,
     namespace: &'a str,
 }
 
 impl Reviewer {
+    /// One that has answered nothing yet.
+    #[must_use]
+    pub fn new(
+        cluster: SharedCluster,
+        configuration: SharedConfiguration,
+        repositories: Repositories,
+    ) -> Self {
+        Self {
+            cluster,
+            configuration,
+            repositories,
+            memo: Memo::default(),
+        }
+    }
+
     /// What a review in JSON comes to.
     ///
     /// # Errors
@@ -147,6 +168,7 @@ impl Reviewer {
             cluster: &cluster,
             configuration: &configuration,
             repositories: &self.repositories,
+            memo: &self.memo,
             namespace: request.namespace.as_deref().unwrap_or_default(),
         };
         let workload = match moment.workload(&request) {
@@ -243,11 +265,18 @@ impl Moment<'_> {
 
     /// What is said in a mode, and what its author's declaration overrode.
     fn assessed(&self, demand: &Demand, mode: Mode) -> (Answer, Option<String>) {
-        let assessor = self.assessor();
-        let fleet = &self.cluster.fleet;
-        let assessment = assessor.assess(demand, fleet);
-        let declared = overridden(&assessment);
-        (answer(&assessor, &assessment, fleet, mode), declared)
+        let (assessor, fleet) = (self.assessor(), &self.cluster.fleet);
+        let surroundings = Surroundings {
+            mode,
+            fleet,
+            nodes: assessor.nodes,
+            configuration: self.configuration,
+        };
+        self.memo.said(demand, surroundings, || {
+            let assessment = assessor.assess(demand, fleet);
+            let declared = overridden(&assessment);
+            (answer(&assessor, &assessment, fleet, mode), declared)
+        })
     }
 
     fn assessor(&self) -> Assessor<'_> {

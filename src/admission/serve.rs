@@ -119,11 +119,8 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     parts.measure(&registry, &events, failing);
     let owners = Owners::new(clients.impatient.clone());
     let hearing = Hearing::new(owners, Arc::clone(&parts.installed), events, &registry);
-    let reviewer = Arc::new(Reviewer {
-        cluster: Arc::clone(&parts.published.cluster),
-        configuration,
-        repositories,
-    });
+    let cluster = Arc::clone(&parts.published.cluster);
+    let reviewer = Arc::new(Reviewer::new(cluster, configuration, repositories));
     let steering = settings.identity.steering.as_ref();
     let steering = steering.map(|_| Steering::new(Arc::clone(&reviewer), &registry));
     let webhook = Server {

@@ -107,11 +107,11 @@ fn reviewer() -> Reviewer {
     let overlay = json!({"overlay": text("aliases.toml")});
     let configuration = Configuration::parse(overlay.to_string().as_bytes()).unwrap();
     let cluster = ClusterState::of(roster.fleet());
-    Reviewer {
-        cluster: Arc::new(ArcSwap::from_pointee(cluster)),
-        configuration: Arc::new(ArcSwap::from_pointee(configuration)),
-        repositories: Repositories::bundled().unwrap(),
-    }
+    Reviewer::new(
+        Arc::new(ArcSwap::from_pointee(cluster)),
+        Arc::new(ArcSwap::from_pointee(configuration)),
+        Repositories::bundled().unwrap(),
+    )
 }
 
 fn reviewed(reviewer: &Reviewer, object: &Value) -> Value {

@@ -77,11 +77,11 @@ pub(crate) fn reviewer(nodes: impl IntoIterator<Item = Value>) -> Reviewer {
         roster.put_node(&NodeObject::from_json(&node).unwrap());
     }
     let cluster = ClusterState::of(roster.fleet());
-    Reviewer {
-        cluster: Arc::new(ArcSwap::from_pointee(cluster)),
-        configuration: Arc::new(ArcSwap::from_pointee(Configuration::default())),
-        repositories: Repositories::bundled().unwrap(),
-    }
+    Reviewer::new(
+        Arc::new(ArcSwap::from_pointee(cluster)),
+        Arc::new(ArcSwap::from_pointee(Configuration::default())),
+        Repositories::bundled().unwrap(),
+    )
 }
 
 /// Ends a review without asking anybody.

@@ -70,11 +70,13 @@ pub(super) fn headline(sentence: &str, scope: &str, others: &str, code: Code) ->
     let tail = format!(" [{code}]");
     let room = HEADLINE_LIMIT - tail.len();
     let (sentence, scope) = (plain(sentence), plain(scope));
-    let second = if code == Code::Partial { &scope } else { others };
-    let additions = [format!("{scope}{others}"), second.to_owned()];
-    let fits = |addition: &&String| {
-        sentence.chars().count() + addition.chars().count() <= room
+    let second = if code == Code::Partial {
+        &scope
+    } else {
+        others
     };
+    let additions = [format!("{scope}{others}"), second.to_owned()];
+    let fits = |addition: &&String| sentence.chars().count() + addition.chars().count() <= room;
     let addition = additions.iter().find(fits).map_or("", String::as_str);
     clipped(&format!("{sentence}{addition}"), room) + &tail
 }

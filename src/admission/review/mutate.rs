@@ -73,6 +73,7 @@ impl Steering {
             cluster: &cluster,
             configuration: &configuration,
             repositories: &reviewer.repositories,
+            memo: &reviewer.memo,
             namespace: request.namespace.as_deref().unwrap_or_default(),
         };
         let silent = |outcome| (Judged::silent(&request.uid), outcome);

@@ -86,7 +86,17 @@ impl Reading<'_> {
         Told {
             software: self.with_code(code),
             suggestion: None,
-            claims: Claims::Count,
+            claims: self.claims(),
+        }
+    }
+
+    /// The tag of a CPU build that tells nothing of torch is somebody else's number.
+    fn claims(&self) -> Claims {
+        match (self.rule.build, &self.rule.gap) {
+            (BuildKind::CpuOnly, Some(_)) => Claims::DoNotCount,
+            (BuildKind::CpuOnly | BuildKind::Cuda | BuildKind::Rocm | BuildKind::Xpu, _) => {
+                Claims::Count
+            }
         }
     }
 

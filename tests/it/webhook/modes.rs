@@ -450,10 +450,8 @@ async fn pools_that_may_not_be_listed_make_a_warning_until_they_may() {
     let _stop = stop.drop_guard();
     tokio::spawn(following);
     within("the first whole state", synced).await.unwrap();
-    let reviewer = Reviewer {
-        cluster: Arc::clone(&published.cluster),
-        ..webhook("", None)
-    };
+    let mut reviewer = webhook("", None);
+    reviewer.cluster = Arc::clone(&published.cluster);
     let standing = || published.cluster.load().standing(Watched::NodePools);
     assert_eq!(standing(), Standing::Forbidden);
     let warned = response(&reviewer, &bad());
@@ -469,10 +467,8 @@ fn a_configuration_that_changes_holds_for_the_next_review() {
     let file = folder.path().join("config.yaml");
     std::fs::write(&file, "mode: warn\n").unwrap();
     let mut follower = Follower::open(&file).unwrap();
-    let reviewer = Reviewer {
-        configuration: follower.configuration(),
-        ..webhook("", None)
-    };
+    let mut reviewer = webhook("", None);
+    reviewer.configuration = follower.configuration();
     warning(&response(&reviewer, &bad()));
     std::fs::write(&file, "mode: enforce\npodModes: false\n").unwrap();
     assert_eq!(follower.look(), Look::Replaced);
@@ -489,4 +485,26 @@ fn what_runs_on_some_nodes_only_is_refused_where_the_administrator_wants_it() {
     let strict = webhook("partialFit: deny", None);
     mixed.configuration.store(strict.configuration.load_full());
     is_refused(&response(&mixed, &bad()));
+}
+
+#[test]
+fn an_answer_is_given_again_only_while_nothing_that_it_depends_on_has_changed() {
+    let reviewer = webhook("", None);
+    let refused = response(&reviewer, &bad());
+    assert_eq!(refused["allowed"], false);
+    assert_eq!(response(&reviewer, &bad()), refused);
+    let mut renamed = bad();
+    renamed["metadata"]["name"] = json!("another");
+    assert_eq!(response(&reviewer, &renamed), refused);
+    let lenient = Configuration::parse(b"mode: warn").unwrap();
+    reviewer.configuration.store(Arc::new(lenient));
+    assert_eq!(response(&reviewer, &bad())["allowed"], true);
+    reviewer
+        .configuration
+        .store(Arc::new(Configuration::default()));
+    assert_eq!(response(&reviewer, &bad()), refused);
+    // The same modes on another cluster.
+    let other = super::reviewer([]);
+    reviewer.cluster.store(other.cluster.load_full());
+    assert_eq!(response(&reviewer, &bad())["allowed"], true);
 }
