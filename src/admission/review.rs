@@ -19,7 +19,7 @@ use super::message;
 use super::policy::{Mode, Permission};
 use super::reload::SharedConfiguration;
 use crate::cluster::demand::{self, ContainerDemand, Demand, DemandError, Reading, Skip, Workload};
-use crate::cluster::watch::{ClusterState, SharedCluster};
+use crate::cluster::watch::{ClusterState, SharedCluster, Standing, Watched};
 use crate::compat::{Code, Origin};
 use crate::image::evidence::{Knowledge, Winner};
 use crate::image::reference::Reference;
@@ -32,6 +32,9 @@ pub use mutate::Steering;
 /// What becomes of an object that is not understood, and why.
 const UNCHECKED: &str = "unchecked";
 const NOT_UNDERSTOOD: &str = "bad-body";
+/// Why nothing is refused where labels of Namespaces cannot be read.
+const UNREAD_LABELS: &str =
+    "the modes of namespaces cannot be read, so nothing is refused (the webhook's log tells why)";
 /// Longest word on a declaration in an audit annotation, in characters.
 const DECLARED_LIMIT: usize = 200;
 
@@ -338,11 +341,23 @@ impl Moment<'_> {
                 None => {}
             }
         }
-        let chosen = Chosen {
-            mode: policy.mode,
-            by: None,
+        let mut mode = policy.mode;
+        if mode == Mode::Enforce && self.may_miss_a_label() {
+            mode = Mode::Warn;
+            complaints.push(message::complaint(UNREAD_LABELS));
+        }
+        (Chosen { mode, by: None }, complaints)
+    }
+
+    /// Whether a Namespace may have chosen a mode that cannot be read.
+    fn may_miss_a_label(&self) -> bool {
+        let lost = match self.cluster.standing(Watched::Namespaces) {
+            Standing::Forbidden | Standing::Failing => true,
+            Standing::Pending | Standing::Followed | Standing::Outdated | Standing::NotServed => {
+                false
+            }
         };
-        (chosen, complaints)
+        lost && self.configuration.policy.namespace_modes == Permission::Allowed
     }
 
     fn knowledge(&self) -> Knowledge<'_> {

@@ -12,10 +12,10 @@ use gpu_capgate::cluster::watch::{
 use gpu_capgate::compat::Catalog;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Reviewer, WITH_SM_60, WITHOUT_SM_60, creation, labelled, p100, pod, reviewer};
-use crate::support::watch_server::{Lists, NODE_POOLS, NODES, WatchServer};
+use crate::support::watch_server::{Lists, NAMESPACES, NODE_POOLS, NODES, WatchServer};
 use crate::support::within;
 
 const MODE: &str = "gpu-capgate.io/mode";
@@ -423,11 +423,36 @@ fn a_node_that_cannot_be_read_makes_a_warning() {
 
 #[tokio::test]
 async fn pools_that_may_not_be_listed_make_a_warning_until_they_may() {
+    let (reviewer, _stop) = following(NODE_POOLS, Watched::NodePools).await;
+    let warned = response(&reviewer, &bad());
+    assert!(
+        warning(&warned).contains("not all nodes can be read"),
+        "{warned}"
+    );
+}
+
+#[tokio::test]
+async fn labels_of_namespaces_that_may_not_be_listed_make_a_warning() {
+    let (reviewer, _stop) = following(NAMESPACES, Watched::Namespaces).await;
+    let warned = response(&reviewer, &bad());
+    warning(&warned);
+    let told = warned["warnings"].to_string();
+    assert!(
+        told.contains("modes of namespaces cannot be read"),
+        "{told}"
+    );
+    let strict = Configuration::parse(b"namespaceModes: false").unwrap();
+    reviewer.configuration.store(Arc::new(strict));
+    is_refused(&response(&reviewer, &bad()));
+}
+
+/// A webhook that follows a cluster in which one kind of objects may not be listed.
+async fn following(path: &str, watched: Watched) -> (Reviewer, DropGuard) {
     let server = WatchServer::start(Lists::Streamed).await;
     let mut node = p100();
     node["metadata"]["name"] = json!("node-0");
     server.put(NODES, node);
-    server.refuse(NODE_POOLS, 403);
+    server.refuse(path, 403);
     let published = Published::default();
     let settings = Settings {
         fleet: gpu_capgate::cluster::fleet::Settings::default(),
@@ -447,18 +472,13 @@ async fn pools_that_may_not_be_listed_make_a_warning_until_they_may() {
         synchronised,
         stop.clone(),
     );
-    let _stop = stop.drop_guard();
     tokio::spawn(following);
     within("the first whole state", synced).await.unwrap();
     let mut reviewer = webhook("", None);
     reviewer.cluster = Arc::clone(&published.cluster);
-    let standing = || published.cluster.load().standing(Watched::NodePools);
-    assert_eq!(standing(), Standing::Forbidden);
-    let warned = response(&reviewer, &bad());
-    assert!(
-        warning(&warned).contains("not all nodes can be read"),
-        "{warned}"
-    );
+    let standing = published.cluster.load().standing(watched);
+    assert_eq!(standing, Standing::Forbidden);
+    (reviewer, stop.drop_guard())
 }
 
 #[test]

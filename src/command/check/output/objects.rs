@@ -69,6 +69,9 @@ fn decisions(report: &Report, look: Look) -> String {
     let mut table = Table::new(["DECISION", "OBJECT", "RUNS ON", "CODES"]);
     for document in &report.documents {
         let runs_on = match document.runs_on {
+            Some(0) if document.decision == Decision::Undecided => {
+                format!("? of {}", document.candidates)
+            }
             Some(good) if !document.containers.is_empty() => {
                 format!("{good} of {}", document.candidates)
             }
