@@ -143,14 +143,14 @@ async fn nodes_are_followed_by_a_streamed_list() {
 #[tokio::test]
 async fn a_server_that_does_not_stream_lists_is_asked_in_pages() {
     let server = WatchServer::start(Lists::InPages).await;
-    for number in 0..600 {
+    for number in 0..250 {
         server.put(NODES, node(&format!("n{number}"), 1));
     }
     let follower = Follower::synced(&server).await;
-    assert_eq!(follower.state().fleet.nodes(), 600);
+    assert_eq!(follower.state().fleet.nodes(), 250);
     server.put(NODES, node("late", 1));
     follower
-        .until("one more", |state| state.fleet.nodes() == 601)
+        .until("one more", |state| state.fleet.nodes() == 251)
         .await;
     assert_eq!(
         server.requests(NODES),

@@ -22,8 +22,9 @@ use super::seen::{Seen, Subject};
 use super::told::{Standing, Told};
 use super::watched::Watched;
 
-/// Objects in a page, where lists come in pages: 250 Nodes of 40 KB are 10 MB that are held for a moment.
-const PAGE: u32 = 250;
+/// Objects in a page, where lists come in pages: 100 Nodes of 40 KB are 4 MB that are held for a moment, as text and as
+/// what was read of it.
+const PAGE: u32 = 100;
 /// Longest pause within a streamed list; after it the list is asked for in pages.
 const STREAM_PAUSE: Duration = Duration::from_secs(30);
 /// The first pause after a failure; each one that follows is twice as long.
