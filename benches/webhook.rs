@@ -4,6 +4,7 @@
 //! - `compare [ROUNDS] [SECONDS] [NODES...]`: against the same server with a handler that does nothing.
 //! - `rotate [SECONDS]`: another certificate every second under load.
 //! - `memory streamed|pages [NODES] [SECONDS]`: the program itself, beside an API server that serves nodes.
+//! - `nodes COUNT`: prints that many of the nodes that all of them use, as a list in JSON.
 //! - `latency [COUNT]`, `soak [SECONDS]`: behind a real API server; tests/cluster/measure runs them.
 
 #![expect(
@@ -30,6 +31,7 @@ mod reviews;
 use std::time::Duration;
 
 use gpu_capgate::telemetry::{LogFormat, start};
+use serde_json::{Value, json};
 
 use compare::Plan;
 use memory::Lists;
@@ -48,6 +50,7 @@ fn main() {
         ["rotate", ref rest @ ..] => compare::rotate(numbers(rest).next().unwrap_or(60)),
         ["memory", "streamed", ref rest @ ..] => memory(Lists::Streamed, rest),
         ["memory", "pages", ref rest @ ..] => memory(Lists::InPages, rest),
+        ["nodes", ref rest @ ..] => print_nodes(numbers(rest).next().unwrap_or(5_000)),
         ["latency", ref rest @ ..] => cluster::latency(numbers(rest).next().unwrap_or(1000)),
         ["soak", ref rest @ ..] => cluster::soak(seconds(numbers(rest).next(), 60)),
         [other, ..] => panic!("no mode {other:?}; the file's first lines tell which there are"),
@@ -73,6 +76,12 @@ fn memory(lists: Lists, words: &[&str]) {
     let mut numbers = numbers(words);
     let nodes = numbers.next().unwrap_or(5_000);
     memory::measure(nodes, lists, seconds(numbers.next(), 30));
+}
+
+fn print_nodes(count: usize) {
+    let items: Vec<Value> = (0..count).map(nodes::node).collect();
+    let list = json!({"apiVersion": "v1", "kind": "NodeList", "items": items});
+    println!("{list}");
 }
 
 fn numbers(words: &[&str]) -> impl Iterator<Item = usize> {

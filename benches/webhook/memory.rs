@@ -93,7 +93,7 @@ pub(crate) async fn measure(nodes: usize, lists: Lists, churn: Duration) {
         "  after 10 s of reviews over 50 connections: {}",
         resident(pid)
     );
-    api.watches().clear();
+    api.forget();
     tokio::time::sleep(churn).await;
     assert!(!api.watches().is_empty(), "it watches again");
     println!("  after everything was listed again: {}", resident(pid));
@@ -233,6 +233,14 @@ fn event(kind: &str, object: &str) -> Bytes {
 impl Api {
     fn watches(&self) -> std::sync::MutexGuard<'_, Vec<mpsc::UnboundedSender<Bytes>>> {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all watches with 410 Gone, after which everything has to be listed again.
+    fn forget(&self) {
+        let gone = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "too old resource version", "reason": "Expired", "code": 410});
+        self.tell(&event("ERROR", &gone.to_string()));
+        self.watches().clear();
     }
 
     fn tell(&self, line: &Bytes) {
