@@ -3,6 +3,7 @@
 mod envelope;
 mod memo;
 mod mutate;
+mod object;
 mod telling;
 
 use std::borrow::Cow;
@@ -203,13 +204,13 @@ impl Moment<'_> {
                 return Ok(None);
             }
         }
-        let now = self.read(request.object.as_ref())?;
+        let now = self.read(request.object.as_ref().map(|object| &object.0))?;
         let Some(now) = now.filter(|now| !now.groups.is_empty()) else {
             return Ok(None);
         };
         // An update that changes nothing that we judge must not break what is there. What was there and is not
         // understood is something else than what is now.
-        let before = match self.read(request.old_object.as_ref()) {
+        let before = match self.read(request.old_object.as_ref().map(|object| &object.0)) {
             Err(NotUnderstood::Demand(_)) => None,
             before => before?,
         };

@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::object::Object;
 use k8s_openapi::ByteString;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The only version there is.
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -40,9 +40,9 @@ pub(super) struct Request<'a> {
     #[serde(default)]
     pub(super) dry_run: bool,
     #[serde(default)]
-    pub(super) object: Option<Value>,
+    pub(super) object: Option<Object>,
     #[serde(default)]
-    pub(super) old_object: Option<Value>,
+    pub(super) old_object: Option<Object>,
 }
 
 /// What is done to an object.

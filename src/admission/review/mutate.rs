@@ -10,6 +10,7 @@ use k8s_openapi::ByteString;
 use serde_json::Value;
 
 use super::envelope::{BadReview, Operation, Request, Response};
+use super::object::Object;
 use super::{Judged, Moment, Reviewer, Workload};
 use crate::admission::policy::Mode;
 use crate::admission::steer::{self, Course, Steer};
@@ -88,7 +89,7 @@ impl Steering {
             moment.course(request, &workload)
         });
         match (course, &request.object) {
-            (Course::Steered(steer), Some(pod)) => patched(request, pod, &steer),
+            (Course::Steered(steer), Some(Object(pod))) => patched(request, pod, &steer),
             (Course::Steered(_) | Course::LeftAlone, _) => silent(Outcome::LeftAlone),
             (Course::Needless, _) => silent(Outcome::Needless),
             (Course::Inseparable, _) => silent(Outcome::Inseparable),
