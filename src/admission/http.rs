@@ -20,7 +20,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -279,32 +279,15 @@ async fn apart(
 /// What the review came to; an error is the reason not to know.
 fn answer(webhook: &Webhook, bytes: &[u8]) -> Result<Outcome, Unchecked> {
     // What a review shares with others are snapshots that it cannot change, so nothing is left half done.
-    let decided = catch_unwind(AssertUnwindSafe(|| {
-        (webhook.answer)(bytes).map_err(|error| match without_objects(bytes) {
-            Some(rest) if (webhook.answer)(rest.as_bytes()).is_ok() => None,
-            Some(_) | None => Some(error),
-        })
-    }));
+    let decided = catch_unwind(AssertUnwindSafe(|| (webhook.answer)(bytes)));
     match decided {
         Ok(Ok(review)) => Ok(Outcome::Judged(Box::new(review))),
-        Ok(Err(None)) => Err(Unchecked::BadBody),
-        Ok(Err(Some(error))) => Ok(Outcome::Refused {
+        Ok(Err(error)) => Ok(Outcome::Refused {
             code: StatusCode::BAD_REQUEST,
             error: error.to_string(),
         }),
         Err(_) => Err(Unchecked::Panic),
     }
-}
-
-/// A review without its objects: what is left where they are not understood, and enough to admit them.
-fn without_objects(body: &[u8]) -> Option<String> {
-    let mut review: Value = serde_json::from_slice(body).ok()?;
-    let request = review.get_mut("request")?.as_object_mut()?;
-    let objects = ["object", "oldObject"].map(|key| request.remove(key));
-    objects
-        .iter()
-        .any(Option::is_some)
-        .then(|| review.to_string())
 }
 
 /// Admits what begins as a review; anything else is refused with that code.

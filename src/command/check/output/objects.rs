@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::builder::styling::{AnsiColor, Style};
 
-use super::table::{dash, gpu, wrapped};
+use super::table::{dash, gpu, plain, wrapped};
 use crate::admission::decision::Decision;
 use crate::command::check::report::{CheckResult, Document, Report};
 use crate::command::table::{Look, Table};
@@ -62,7 +62,7 @@ pub(super) fn named(document: &Document) -> String {
     };
     let pods = document.pods.as_deref();
     let pods = pods.map_or_else(String::new, |path| format!(" ({path})"));
-    printable(&format!("{} {name}{pods}", document.kind))
+    plain(&format!("{} {name}{pods}", document.kind))
 }
 
 fn decisions(report: &Report, look: Look) -> String {
@@ -102,7 +102,7 @@ fn at(document: &Document) -> String {
     let place = position.map_or_else(String::new, |place| {
         format!("{}:{}:", place.line, place.column)
     });
-    printable(&format!("{}:{place}", document.source))
+    plain(&format!("{}:{place}", document.source))
 }
 
 fn explain(document: &Document, text: &mut String) {
@@ -199,9 +199,4 @@ fn style(decision: Decision) -> Style {
         Decision::Deny => AnsiColor::Red,
     };
     colour.on_default().bold()
-}
-
-fn printable(text: &str) -> String {
-    let letter = |letter: char| if letter.is_control() { '?' } else { letter };
-    text.chars().map(letter).collect()
 }

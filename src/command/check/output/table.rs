@@ -35,7 +35,7 @@ pub(super) fn wide(report: &Report, look: Look) -> String {
 /// What a GPU is called.
 pub(super) fn gpu(host: &HostReport) -> String {
     match (&host.gpu, host.compute_capability) {
-        (Some(gpu), _) => gpu.chars().map(printable).collect(),
+        (Some(gpu), _) => plain(gpu),
         (None, Some(capability)) => capability.sm(),
         (None, None) => "-".to_owned(),
     }
@@ -226,6 +226,8 @@ fn style(verdict: Verdict) -> Style {
     colour.on_default().bold()
 }
 
-fn printable(letter: char) -> char {
-    if letter.is_control() { '?' } else { letter }
+/// Text that may quote a stranger, without what a terminal would obey.
+pub(super) fn plain(text: &str) -> String {
+    let letter = |letter: char| if letter.is_control() { '?' } else { letter };
+    text.chars().map(letter).collect()
 }
