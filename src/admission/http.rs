@@ -227,7 +227,7 @@ async fn decide(webhook: &Arc<Webhook>, read: Read, deadline: Instant) -> Outcom
     if !(webhook.synced)() {
         return unchecked(&bytes, Unchecked::NotSynced, bad_request);
     }
-    if values(&bytes) > MOST_VALUES {
+    if has_too_many_values(&bytes) {
         return unchecked(&bytes, Unchecked::BadBody, StatusCode::PAYLOAD_TOO_LARGE);
     }
     let decided = if bytes.len() < LARGE {
@@ -243,6 +243,11 @@ async fn decide(webhook: &Arc<Webhook>, read: Read, deadline: Instant) -> Outcom
         }
     };
     decided.unwrap_or_else(|reason| unchecked(&bytes, reason, bad_request))
+}
+
+/// Whether a body may have more JSON values than are read. A value takes a byte at least, so most are too short.
+fn has_too_many_values(body: &[u8]) -> bool {
+    body.len() > MOST_VALUES && values(body) > MOST_VALUES
 }
 
 /// No fewer than the JSON values of a body: each but the first follows one of these letters. Texts are left out, or
