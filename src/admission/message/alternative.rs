@@ -82,43 +82,41 @@ impl Search<'_> {
         let FoundTag::Rule(rule) = found.tag else {
             return None;
         };
-        let tags = match rule.kernels {
-            Kernels::Published => self.published_tags(image, &found),
-            Kernels::Listed => self.listed_tags(),
-            Kernels::Own | Kernels::Base => Vec::new(),
-        };
-        tags.iter().find_map(|tag| self.fitting_image(image, tag))
-    }
-
-    /// Tags of the repository with another release, CUDA or flavour: the smallest change first.
-    fn published_tags(&self, image: &Reference, found: &Found<'_>) -> Vec<String> {
-        let named = found.captures.torch().zip(found.captures.cuda());
-        let Some((torch, cuda)) = named else {
-            return Vec::new();
-        };
-        let (Some(patch), Some(minor)) = (torch.patch, cuda.minor) else {
-            return Vec::new();
-        };
-        let now = Build {
-            release: TorchVersion::release(torch.major, torch.minor, patch),
-            cuda: CudaVersion::new(cuda.major, minor),
-        };
-        let (torch, cuda) = (torch.to_string(), format!("cuda{cuda}"));
-        let changed = |tag: &String, build: &Build| {
-            let tag = tag.replacen(&torch, &build.release.to_string(), 1);
-            tag.replacen(&cuda, &format!("cuda{}", build.cuda), 1)
-        };
-        let (flavours, builds) = (flavours(image, found), self.builds(&now, None));
-        match self.keep {
-            Keep::Flavour => pairs(&flavours, &builds, changed),
-            Keep::Toolkit => pairs(&builds, &flavours, |build, tag| changed(tag, build)),
+        match rule.kernels {
+            Kernels::Published => self.published(image, &found),
+            Kernels::Listed => self.listed(image),
+            Kernels::Own | Kernels::Base => None,
         }
     }
 
-    /// Tags of the series that the knowledge base lists, the newest first.
-    fn listed_tags(&self) -> Vec<String> {
-        let images = self.knowledge.catalog.ngc_images().iter().rev();
-        images.map(|image| image.tag.to_string()).collect()
+    /// The first that fits of the repository's tags with another release, CUDA or flavour, the smallest change first.
+    fn published(&self, image: &Reference, found: &Found<'_>) -> Option<Alternative> {
+        let (torch, cuda) = found.captures.torch().zip(found.captures.cuda())?;
+        let now = Build {
+            release: TorchVersion::release(torch.major, torch.minor, torch.patch?),
+            cuda: CudaVersion::new(cuda.major, cuda.minor?),
+        };
+        let (torch, cuda) = (torch.to_string(), format!("cuda{cuda}"));
+        let fitting = |tag: &str, build: &Build| {
+            let tag = tag.replacen(&torch, &build.release.to_string(), 1);
+            let tag = tag.replacen(&cuda, &format!("cuda{}", build.cuda), 1);
+            self.fitting_image(image, &tag)
+        };
+        let (flavours, builds) = (flavours(image, found), self.builds(&now, None));
+        match self.keep {
+            Keep::Flavour => flavours
+                .iter()
+                .find_map(|tag| builds.iter().find_map(|build| fitting(tag, build))),
+            Keep::Toolkit => builds
+                .iter()
+                .find_map(|build| flavours.iter().find_map(|tag| fitting(tag, build))),
+        }
+    }
+
+    /// The newest that fits of the series that the knowledge base lists.
+    fn listed(&self, image: &Reference) -> Option<Alternative> {
+        let mut images = self.knowledge.catalog.ngc_images().iter().rev();
+        images.find_map(|listed| self.fitting_image(image, &listed.tag))
     }
 
     fn fitting_image(&self, image: &Reference, tag: &str) -> Option<Alternative> {
@@ -229,15 +227,6 @@ impl Search<'_> {
 struct Approved {
     /// The code that would be loaded.
     target: Option<Target>,
-}
-
-/// All pairs, the first of the first list first.
-fn pairs<A, B, C>(first: &[A], second: &[B], join: impl Fn(&A, &B) -> C) -> Vec<C> {
-    let join = &join;
-    let pairs = first
-        .iter()
-        .flat_map(|one| second.iter().map(move |other| join(one, other)));
-    pairs.collect()
 }
 
 /// The build's release, with the patch level of the one at hand where the entry stands for all of them.
