@@ -20,6 +20,7 @@ mod measured;
 pub mod message;
 pub mod owner;
 pub mod policy;
+pub mod recall;
 pub mod reload;
 pub mod review;
 pub mod serve;

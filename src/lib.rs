@@ -35,7 +35,7 @@
 //! image/reference image/evidence
 //! cluster/manifest cluster/workload cluster/pod_hints cluster/demand cluster/placement cluster/resource cluster/quantity cluster/selector cluster/taint
 //! cluster/schedule cluster/fleet cluster/namespaces
-//! admission/policy admission/configuration admission/drift admission/contents admission/assess admission/decision admission/answer
+//! admission/policy admission/configuration admission/drift admission/contents admission/recall admission/assess admission/decision admission/answer
 //! admission/message admission/steer
 //! node/inventory node/allocate
 //! ```

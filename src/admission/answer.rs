@@ -75,12 +75,12 @@ impl Answer {
 
     /// All lines that warn, each once.
     #[must_use]
-    pub fn warnings(self) -> Vec<String> {
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
         let mut seen = HashSet::new();
-        let mut lines: Vec<String> = self.findings;
-        lines.extend(self.advice);
-        lines.retain(|line| seen.insert(line.clone()));
+        let lines = self.findings.iter().chain(&self.advice);
         lines
+            .map(String::as_str)
+            .filter(move |line| seen.insert(*line))
     }
 }
 

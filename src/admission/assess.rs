@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use super::contents::{self, Contents};
 use super::decision::{Candidate, Decision, Fit, Judged, Ruling, decide};
 use super::policy::{Autoscaler, Permission, Policy};
+use super::recall::{Known, Recall};
 use crate::cluster::demand::{ContainerDemand, Demand, Standing};
 use crate::cluster::fleet::{ClassId, Fleet, Group};
 use crate::cluster::placement::{Placement, Toleration};
@@ -28,6 +30,8 @@ pub struct Assessor<'a> {
     pub policy: &'a Policy,
     /// Whether the fleet has all nodes that there are.
     pub nodes: NodeList,
+    /// What was found before with the same knowledge base and policy.
+    pub recall: &'a Recall,
 }
 
 /// Whether a fleet has all nodes that there are.
@@ -64,7 +68,7 @@ pub struct Assessed<'a> {
     /// The container.
     pub container: &'a ContainerDemand,
     /// What it holds, by the architecture of the nodes; in the order in which they were met.
-    pub contents: Vec<(CpuArchitecture, Contents)>,
+    pub contents: Vec<(CpuArchitecture, Arc<Contents>)>,
     /// How it fares on each class, in the order of [`Assessment::classes`].
     pub candidates: Vec<Candidate<'a>>,
     /// The decision on it alone.
@@ -219,8 +223,8 @@ impl<'a> Assessor<'a> {
         kind: Option<&ResourceKind>,
         classes: &[schedule::Candidate<'a>],
     ) -> Assessed<'a> {
-        let contents = self.contents_on(container, kind, classes);
-        let judged = |group: &'a Group| self.judged(container, &group.host, &contents);
+        let known = self.known_on(container, kind, classes);
+        let judged = |group: &'a Group| self.judged(container, &group.host, &known);
         let candidate = |class: &schedule::Candidate<'a>| Candidate {
             nodes: class.nodes,
             pools: class.pools.len(),
@@ -229,46 +233,52 @@ impl<'a> Assessor<'a> {
         };
         let candidates: Vec<Candidate<'a>> = classes.iter().map(candidate).collect();
         let ruling = decide(&[&candidates], self.policy);
+        let contents = known.into_iter();
+        let contents = contents.map(|(of, known)| (of, Arc::clone(&known.contents)));
         Assessed {
             container,
-            contents,
+            contents: contents.collect(),
             candidates,
             ruling,
         }
     }
 
-    /// What a container holds on each architecture that the nodes have.
-    fn contents_on(
+    /// What is known of a container's software on each architecture that the nodes have.
+    fn known_on(
         &self,
         container: &ContainerDemand,
         kind: Option<&ResourceKind>,
         classes: &[schedule::Candidate<'a>],
-    ) -> Vec<(CpuArchitecture, Contents)> {
+    ) -> Vec<(CpuArchitecture, Arc<Known>)> {
         let groups = classes
             .iter()
             .flat_map(|class| class.knowledge.groups(kind));
-        let mut contents: Vec<(CpuArchitecture, Contents)> = Vec::new();
+        let mut found: Vec<(CpuArchitecture, Arc<Known>)> = Vec::new();
         for group in groups {
             let wanted = architecture(&group.host);
-            if contents.iter().all(|(known, _)| *known != wanted) {
-                contents.push((wanted, self.contents(container, wanted)));
+            if found.iter().all(|(known, _)| *known != wanted) {
+                let contents = || self.contents(container, wanted);
+                found.push((wanted, self.recall.known(container, wanted, contents)));
             }
         }
-        contents
+        found
     }
 
     fn judged(
         &self,
         container: &ContainerDemand,
         host: &'a Host,
-        contents: &[(CpuArchitecture, Contents)],
+        known: &[(CpuArchitecture, Arc<Known>)],
     ) -> Option<Judged<'a>> {
         let wanted = architecture(host);
-        let (_, found) = contents.iter().find(|(known, _)| *known == wanted)?;
-        let judgement = judge_with(self.knowledge.catalog, &found.software, host);
+        let (_, found) = known.iter().find(|(known, _)| *known == wanted)?;
+        let judge = |contents: &Contents| {
+            let judgement = judge_with(self.knowledge.catalog, &contents.software, host);
+            for_gpus(judgement, container.gpu_count())
+        };
         Some(Judged {
             host,
-            judgement: for_gpus(judgement, container.gpu_count()),
+            judgement: found.on(host, judge),
         })
     }
 
@@ -322,7 +332,7 @@ impl Assessed<'_> {
     pub fn on(&self, host: &Host) -> Option<&Contents> {
         let wanted = architecture(host);
         let mut contents = self.contents.iter();
-        contents.find_map(|(known, found)| (*known == wanted).then_some(found))
+        contents.find_map(|(known, found)| (*known == wanted).then_some(found.as_ref()))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pure. Refuses only on certainty: at least one candidate, every candidate known to fail, and evidence that may refuse.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -54,7 +55,7 @@ pub struct Judged<'a> {
     /// The GPU and what is around it.
     pub host: &'a Host,
     /// What becomes of the container's software there.
-    pub judgement: Judgement,
+    pub judgement: Arc<Judgement>,
 }
 
 /// How a container fares on one class of nodes; the order is from best to worst.
@@ -219,7 +220,7 @@ mod tests {
     fn candidate(verdicts: &[Verdict]) -> Candidate<'static> {
         let judged = |&verdict: &Verdict| Judged {
             host: &HOST,
-            judgement: judgement(verdict, Force::MayDeny),
+            judgement: judgement(verdict, Force::MayDeny).into(),
         };
         Candidate {
             nodes: 1,
@@ -295,7 +296,7 @@ mod tests {
             nodes: 1,
             hosts: vec![Judged {
                 host: &HOST,
-                judgement: judgement(Fails, Force::MayWarn),
+                judgement: judgement(Fails, Force::MayWarn).into(),
             }],
             ..Candidate::default()
         };

@@ -284,7 +284,7 @@ fn open<'a>(
         .filter(|judged| judged.judgement.verdict == Verdict::Unknown)
         .find_map(|judged| {
             let first = judged.judgement.gaps.first()?;
-            Some((judged.host, &judged.judgement, first))
+            Some((judged.host, judged.judgement.as_ref(), first))
         })
 }
 

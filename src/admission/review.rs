@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::answer::{Answer, answer};
@@ -18,6 +19,7 @@ use super::configuration::Configuration;
 use super::events::Notice;
 use super::message;
 use super::policy::{Mode, Permission};
+use super::recall::Recall;
 use super::reload::SharedConfiguration;
 use crate::cluster::demand::{self, ContainerDemand, Demand, DemandError, Reading, Skip, Workload};
 use crate::cluster::watch::{ClusterState, SharedCluster, Standing, Watched};
@@ -27,7 +29,7 @@ use crate::image::reference::Reference;
 use crate::image::repositories::Repositories;
 pub use envelope::{BadReview, Reply};
 use envelope::{Operation, Request, Response};
-use memo::{Memo, Surroundings};
+use memo::{Findings, Memo, Said, Surroundings};
 pub use mutate::Steering;
 
 /// What becomes of an object that is not understood, and why.
@@ -49,6 +51,8 @@ pub struct Reviewer {
     pub repositories: Repositories,
     /// What was answered a moment ago.
     memo: Memo,
+    /// What was found a moment ago.
+    findings: ArcSwap<Findings>,
 }
 
 /// What a review came to, before anybody outside is asked.
@@ -122,7 +126,7 @@ enum NotUnderstood {
 
 /// What is said about all Pods of an object, and what led to it.
 struct Finding {
-    answer: Answer,
+    answer: Arc<Answer>,
     mode: Chosen,
     exemption: Option<String>,
     /// What an author's declaration set in place of what the catalog says.
@@ -136,12 +140,20 @@ struct Chosen {
     by: Option<Bypass>,
 }
 
-/// What a review is decided with: the state of everything at its beginning.
+/// The state of everything when a review begins.
+struct State {
+    cluster: Arc<ClusterState>,
+    configuration: Arc<Configuration>,
+    findings: Arc<Findings>,
+}
+
+/// What a review is decided with.
 struct Moment<'a> {
     cluster: &'a ClusterState,
     configuration: &'a Arc<Configuration>,
     repositories: &'a Repositories,
     memo: &'a Memo,
+    recall: &'a Recall,
     namespace: &'a str,
 }
 
@@ -158,6 +170,7 @@ impl Reviewer {
             configuration,
             repositories,
             memo: Memo::default(),
+            findings: ArcSwap::default(),
         }
     }
 
@@ -167,14 +180,8 @@ impl Reviewer {
     /// The body is no review at all. An object that is not understood is admitted.
     pub fn answer(&self, body: &[u8]) -> Result<Judged, BadReview> {
         let request = Request::read(body)?;
-        let (cluster, configuration) = (self.cluster.load(), self.configuration.load());
-        let moment = Moment {
-            cluster: &cluster,
-            configuration: &configuration,
-            repositories: &self.repositories,
-            memo: &self.memo,
-            namespace: request.namespace.as_deref().unwrap_or_default(),
-        };
+        let state = self.state();
+        let moment = self.moment(&state, &request);
         let workload = match moment.workload(&request) {
             Ok(Some(workload)) => workload,
             Ok(None) => return Ok(Judged::silent(&request.uid)),
@@ -189,8 +196,33 @@ impl Reviewer {
             &request,
             &workload,
             &finding,
-            &configuration.policy,
+            &state.configuration.policy,
         ))
+    }
+
+    fn state(&self) -> State {
+        let configuration = self.configuration.load_full();
+        let mut findings = self.findings.load_full();
+        if !findings.are_of(&configuration) {
+            findings = Arc::new(Findings::none_of(&configuration));
+            self.findings.store(Arc::clone(&findings));
+        }
+        State {
+            cluster: self.cluster.load_full(),
+            configuration,
+            findings,
+        }
+    }
+
+    fn moment<'a>(&'a self, state: &'a State, request: &'a Request<'_>) -> Moment<'a> {
+        Moment {
+            cluster: &state.cluster,
+            configuration: &state.configuration,
+            repositories: &self.repositories,
+            memo: &self.memo,
+            recall: &state.findings.recall,
+            namespace: request.namespace.as_deref().unwrap_or_default(),
+        }
     }
 }
 
@@ -240,7 +272,7 @@ impl Moment<'_> {
             .map(|demand| self.judge(demand))
             .reduce(worse)
             .unwrap_or_else(|| Finding {
-                answer: Answer::silence(),
+                answer: Arc::new(Answer::silence()),
                 mode: Chosen {
                     mode: self.configuration.policy.mode,
                     by: None,
@@ -254,11 +286,13 @@ impl Moment<'_> {
         let (mode, complaints) = self.mode(demand);
         let (demand, exemption) = self.unexempted(demand);
         let (mut answer, declared) = if mode.mode == Mode::Off || demand.containers.is_empty() {
-            (Answer::silence(), None)
+            (Arc::new(Answer::silence()), None)
         } else {
             self.assessed(&demand, mode.mode)
         };
-        answer.advice.extend(complaints);
+        if !complaints.is_empty() {
+            Arc::make_mut(&mut answer).advice.extend(complaints);
+        }
         Finding {
             answer,
             mode,
@@ -268,7 +302,7 @@ impl Moment<'_> {
     }
 
     /// What is said in a mode, and what its author's declaration overrode.
-    fn assessed(&self, demand: &Demand, mode: Mode) -> (Answer, Option<String>) {
+    fn assessed(&self, demand: &Demand, mode: Mode) -> Said {
         let (assessor, fleet) = (self.assessor(), &self.cluster.fleet);
         let surroundings = Surroundings {
             mode,
@@ -279,7 +313,8 @@ impl Moment<'_> {
         self.memo.said(demand, surroundings, || {
             let assessment = assessor.assess(demand, fleet);
             let declared = overridden(&assessment);
-            (answer(&assessor, &assessment, fleet, mode), declared)
+            let answer = answer(&assessor, &assessment, fleet, mode);
+            (Arc::new(answer), declared)
         })
     }
 
@@ -287,6 +322,7 @@ impl Moment<'_> {
         Assessor {
             knowledge: self.knowledge(),
             policy: &self.configuration.policy,
+            recall: self.recall,
             nodes: if self.cluster.knows_all_nodes() {
                 NodeList::Whole
             } else {
@@ -421,7 +457,8 @@ fn worse(one: Finding, other: Finding) -> Finding {
     } else {
         (one, other)
     };
-    let (answer, mut rest) = (&mut worse.answer, better.answer);
+    let answer = Arc::make_mut(&mut worse.answer);
+    let mut rest = Arc::unwrap_or_clone(better.answer);
     answer.causes.append(&mut rest.causes);
     answer.findings.append(&mut rest.findings);
     answer.advice.append(&mut rest.advice);

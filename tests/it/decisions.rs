@@ -104,6 +104,14 @@ proptest! {
     }
 
     #[test]
+    fn what_was_asked_before_changes_no_word(nodes in nodes(), object in object()) {
+        let with_all_that_was_asked = answered(&nodes, &object);
+        let configuration = WEBHOOK.lock().unwrap_or_else(PoisonError::into_inner).configuration.clone();
+        configuration.store(Arc::default());
+        prop_assert_eq!(answered(&nodes, &object), with_all_that_was_asked);
+    }
+
+    #[test]
     fn what_does_not_matter_changes_no_word(nodes in nodes(), object in object()) {
         let expected = answered(&nodes, &object);
         let mut noisy = object.clone();

@@ -5,6 +5,7 @@ use gpu_capgate::admission::answer::{Answer, answer};
 use gpu_capgate::admission::assess::{Assessor, NodeList};
 use gpu_capgate::admission::decision::Decision;
 use gpu_capgate::admission::policy::{Mode, Policy, Reaction};
+use gpu_capgate::admission::recall::Recall;
 use gpu_capgate::cluster::demand::{Demand, Origin, Reader, Reading};
 use gpu_capgate::cluster::fleet::{
     DeclaredPool, DeviceClassObject, NodeObject, Roster, Settings, SliceObject,
@@ -67,6 +68,7 @@ impl Cluster {
             },
             policy: &self.policy,
             nodes: NodeList::Whole,
+            recall: &Recall::default(),
         };
         let fleet = self.roster.fleet();
         answer(

@@ -69,7 +69,7 @@ fn candidates<'a>(
             nodes: *nodes,
             hosts: vec![Judged {
                 host,
-                judgement: judge(&software, host),
+                judgement: judge(&software, host).into(),
             }],
             ..Candidate::default()
         }

@@ -10,6 +10,7 @@ use crate::admission::answer::Answer;
 use crate::admission::assess::NodeList;
 use crate::admission::configuration::Configuration;
 use crate::admission::policy::Mode;
+use crate::admission::recall::Recall;
 use crate::cluster::demand::Demand;
 use crate::cluster::fleet::Fleet;
 
@@ -34,7 +35,14 @@ struct Entry {
 }
 
 /// What was said about a Pod, and what its author's declaration overrode.
-pub(super) type Said = (Answer, Option<String>);
+pub(super) type Said = (Arc<Answer>, Option<String>);
+
+/// What was found under a configuration, whatever the fleet.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    of: Weak<Configuration>,
+    pub(super) recall: Recall,
+}
 
 /// What an answer depends on beside the demand.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +51,19 @@ pub(super) struct Surroundings<'a> {
     pub(super) fleet: &'a Arc<Fleet>,
     pub(super) nodes: NodeList,
     pub(super) configuration: &'a Arc<Configuration>,
+}
+
+impl Findings {
+    pub(super) fn none_of(configuration: &Arc<Configuration>) -> Self {
+        Self {
+            of: Arc::downgrade(configuration),
+            recall: Recall::default(),
+        }
+    }
+
+    pub(super) fn are_of(&self, configuration: &Arc<Configuration>) -> bool {
+        std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(configuration))
+    }
 }
 
 impl Default for Memo {

@@ -69,14 +69,8 @@ impl Steering {
 
     fn steered(&self, request: &Request<'_>) -> (Judged, Outcome) {
         let reviewer = &self.reviewer;
-        let (cluster, configuration) = (reviewer.cluster.load(), reviewer.configuration.load());
-        let moment = Moment {
-            cluster: &cluster,
-            configuration: &configuration,
-            repositories: &reviewer.repositories,
-            memo: &reviewer.memo,
-            namespace: request.namespace.as_deref().unwrap_or_default(),
-        };
+        let state = reviewer.state();
+        let moment = reviewer.moment(&state, request);
         let silent = |outcome| (Judged::silent(&request.uid), outcome);
         let workload = match moment.workload(request) {
             Ok(workload) => workload,

@@ -60,8 +60,8 @@ fn reply(uid: &str, finding: &Finding) -> Reply {
         response.allowed = false;
         response.status = Some(Status::forbidden(answer.text.clone(), causes));
     }
-    response.warnings = answer.clone().warnings();
-    response.warnings.truncate(WARNING_COUNT);
+    let warnings = answer.warnings().take(WARNING_COUNT);
+    response.warnings = warnings.map(str::to_owned).collect();
     response.into_reply()
 }
 
@@ -115,16 +115,17 @@ fn status_cause(cause: &CauseLine) -> StatusCause {
 
 /// What the owner is to be told of a refusal or a warning.
 fn notice(request: &Request<'_>, workload: &Workload, answer: &Answer) -> Option<Notice> {
+    let owner = workload.owner.clone()?;
     let text = match answer.decision {
-        Decision::Deny => answer.text.clone(),
-        Decision::Warn => answer.clone().warnings().into_iter().next()?,
+        Decision::Deny => answer.text.as_str(),
+        Decision::Warn => answer.warnings().next()?,
         Decision::Allow | Decision::Undecided => return None,
     };
     Some(Notice {
         namespace: request.namespace.as_deref()?.to_owned(),
-        owner: workload.owner.clone()?,
+        owner,
         code: *answer.codes.first()?,
-        text,
+        text: text.to_owned(),
         run: if request.dry_run { Run::Dry } else { Run::Real },
     })
 }

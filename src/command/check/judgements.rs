@@ -1,5 +1,7 @@
 //! Judges what was asked: the software on each host, the decision over all of them, and a message for each.
 
+use std::sync::Arc;
+
 use super::hosts::{self, AskedHost, HostError};
 use super::report::{self, CheckResult, Document, HostReport, Report};
 use crate::admission::assess::for_gpus;
@@ -37,7 +39,7 @@ pub enum JudgementError {
 pub(super) struct Judged {
     pub(super) asked: AskedHost,
     pub(super) software: Contents,
-    pub(super) judgement: Judgement,
+    pub(super) judgement: Arc<Judgement>,
     pub(super) least: LeastDriver,
 }
 
@@ -76,7 +78,7 @@ fn judged(
     let architecture = asked.host.architecture.unwrap_or(CpuArchitecture::Amd64);
     let software = software(arguments, architecture, knowledge)?;
     let judgement = judge_with(knowledge.catalog, &software.software, &asked.host);
-    let judgement = for_gpus(judgement, arguments.count.get().into());
+    let judgement = Arc::new(for_gpus(judgement, arguments.count.get().into()));
     let least = least(knowledge.catalog, &software.software, &asked.host);
     Ok(Judged {
         asked,
@@ -127,7 +129,7 @@ fn candidate(judged: &Judged) -> Candidate<'_> {
         nodes: 1,
         hosts: vec![JudgedHost {
             host: &judged.asked.host,
-            judgement: judged.judgement.clone(),
+            judgement: Arc::clone(&judged.judgement),
         }],
         ..Candidate::default()
     }

@@ -17,6 +17,7 @@ use crate::admission::contents;
 use crate::admission::decision::{Candidate, Decision, Fit, Ruling};
 use crate::admission::message;
 use crate::admission::policy::Mode;
+use crate::admission::recall::Recall;
 use crate::cli::{CheckArguments, OnUnknown};
 use crate::cluster::demand::{self, Demand, Origin, Reader, Reading, Skip, Workload};
 use crate::cluster::fleet::Fleet;
@@ -72,6 +73,7 @@ pub(super) fn report(
             knowledge,
             policy: &policy,
             nodes: NodeList::Whole,
+            recall: &Recall::default(),
         },
         reader: Reader {
             kinds: &kinds,
@@ -195,7 +197,7 @@ impl Judge<'_> {
             advice: answer.advice.clone(),
             note: answer.note,
             containers: containers(object, assessment),
-            warnings: answer.warnings(),
+            warnings: answer.warnings().map(str::to_owned).collect(),
             ..Document::of(&object.kind(), &object.name(), &ruling, candidates)
         }
     }
