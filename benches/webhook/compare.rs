@@ -1,14 +1,14 @@
-//! The webhook against the same server with a handler that does nothing: both in one run, in turns, so that whatever
-//! else the machine does hits both.
+//! The webhook against the same server with two other handlers: one that does nothing, and one that reads a review with
+//! kube's types and admits whatever it is. All in one run, in turns, so that whatever else the machine does hits all.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::post;
+use axum::{Json, Router};
 use futures::FutureExt;
 use gpu_capgate::admission::events::Events;
 use gpu_capgate::admission::hearing::Hearing;
@@ -16,6 +16,8 @@ use gpu_capgate::admission::http::{Limits, ReviewCounts, router};
 use gpu_capgate::admission::owner::Owners;
 use gpu_capgate::admission::tls::{Bounds, ConnectionCounts, Served, Server};
 use gpu_capgate::telemetry::metrics::Registry;
+use kube::core::DynamicObject;
+use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -125,6 +127,14 @@ impl Bench {
         self.side(Router::new().route("/validate", post(answer)))
     }
 
+    fn admitting(&self) -> Side {
+        let answer = async |Json(review): Json<AdmissionReview<DynamicObject>>| {
+            let request: AdmissionRequest<DynamicObject> = review.try_into().unwrap();
+            Json(AdmissionResponse::from(&request).into_review())
+        };
+        self.side(Router::new().route("/validate", post(answer)))
+    }
+
     fn round(
         &self,
         side: &Side,
@@ -153,67 +163,79 @@ impl Bench {
     }
 }
 
+/// Pods that differ in a word, so many that none is remembered when its turn comes again.
+const OTHERS: usize = 4096;
+
+/// One round of each: the webhook, nothing, admitting.
+type Rounds = Vec<[Round; 3]>;
+
 /// Compares for each kind of review, for all of them in turn, and prints a table.
 pub(crate) fn compare(plan: &Plan) {
     let bench = Bench::new();
-    let nothing = bench.nothing();
+    let (nothing, admitting) = (bench.nothing(), bench.admitting());
     println!(
-        "| nodes | reviews | reviews/s | throughput, of nothing | p50 ms | p99 ms | p99, of nothing | one at a time: p50 us, p99 us | serving us a review | serving, of nothing us |"
+        "| nodes | reviews | reviews/s | of nothing | of admitting | p50, p99 ms | p99, of nothing | of admitting | one at a time: p50, p99 us | serving us | nothing | admitting |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for nodes in &plan.nodes {
         let webhook = bench.webhook(*nodes);
         let cases = cases();
         for case in &cases {
             bench.verify(&webhook, case);
         }
-        let alone = cases
-            .iter()
-            .map(|case| (case.name, vec![case.body.clone()]));
-        let mix = cases.iter().map(|case| case.body.clone()).collect();
-        for (name, bodies) in std::iter::once(("all in turn", mix)).chain(alone) {
-            let bodies: Arc<[Vec<u8>]> = bodies.into();
-            println!(
-                "| {nodes} | {name} {}",
-                row(&bench, &webhook, &nothing, &bodies, plan)
-            );
+        for (name, bodies) in reviews(&cases) {
+            let sides = [&webhook, &nothing, &admitting];
+            println!("| {nodes} | {name} {}", row(&bench, sides, &bodies, plan));
         }
     }
 }
 
-fn row(
-    bench: &Bench,
-    webhook: &Side,
-    nothing: &Side,
-    bodies: &Arc<[Vec<u8>]>,
-    plan: &Plan,
-) -> String {
-    let rounds: Vec<(Round, Round)> = (0..plan.rounds)
-        .map(|_| {
-            let ours = bench.round(webhook, bodies, CONNECTIONS, plan.window);
-            (ours, bench.round(nothing, bodies, CONNECTIONS, plan.window))
-        })
-        .collect();
+/// What is sent, by name.
+fn reviews(cases: &[Case]) -> Vec<(&'static str, Arc<[Vec<u8>]>)> {
+    let mix: Arc<[Vec<u8>]> = cases.iter().map(|case| case.body.clone()).collect();
+    let others = (0..OTHERS).zip(cases.iter().cycle());
+    let others = others.map(|(number, case)| case.another(number)).collect();
+    let alone = cases.iter();
+    let alone = alone.map(|case| (case.name, std::iter::once(case.body.clone()).collect()));
+    [
+        ("all in turn", mix),
+        ("all in turn, each Pod another", others),
+    ]
+    .into_iter()
+    .chain(alone)
+    .collect()
+}
+
+fn row(bench: &Bench, sides: [&Side; 3], bodies: &Arc<[Vec<u8>]>, plan: &Plan) -> String {
+    let round = |side| bench.round(side, bodies, CONNECTIONS, plan.window);
+    let rounds: Rounds = (0..plan.rounds).map(|_| sides.map(round)).collect();
+    let [webhook, ..] = sides;
     let calm = bench.round(webhook, bodies, 1, plan.window).answered;
-    let of = |value: fn(&Round) -> f64| median(rounds.iter().map(|(ours, _)| value(ours)));
-    let ratio = |value: fn(&Round) -> f64| {
+    let rate = |round: &Round| round.answered.rate();
+    let p99 = |round: &Round| round.answered.quantile(990);
+    let of = |value: fn(&Round) -> f64| median(rounds.iter().map(|[ours, ..]| value(ours)));
+    let ratio = |value: fn(&Round) -> f64, other: usize| {
         median(
             rounds
                 .iter()
-                .map(|(ours, theirs)| value(ours) / value(theirs)),
+                .map(|round| value(&round[0]) / value(&round[other])),
         )
     };
+    let serving = |side: usize| median(rounds.iter().map(|round| round[side].serving));
     format!(
-        "| {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0}, {:.0} | {:.0} | {:.0} |",
-        of(|round| round.answered.rate()),
-        ratio(|round| round.answered.rate()),
+        "| {:.0} | {:.2} | {:.2} | {:.2}, {:.2} | {:.2} | {:.2} | {:.0}, {:.0} | {:.0} | {:.0} | {:.0} |",
+        of(rate),
+        ratio(rate, 1),
+        ratio(rate, 2),
         of(|round| round.answered.quantile(500) / 1e3),
-        of(|round| round.answered.quantile(990) / 1e3),
-        ratio(|round| round.answered.quantile(990)),
+        of(p99) / 1e3,
+        ratio(p99, 1),
+        ratio(p99, 2),
         calm.quantile(500),
         calm.quantile(990),
-        of(|round| round.serving),
-        median(rounds.iter().map(|(_, theirs)| theirs.serving)),
+        serving(0),
+        serving(1),
+        serving(2),
     )
 }
 
