@@ -1,4 +1,4 @@
-//! What is measured when somebody asks: the state of the watches, of the configuration and of the registration.
+//! What is measured when somebody asks: the state of the watches, of the configuration and of the registrations.
 
 use std::sync::Arc;
 
@@ -37,8 +37,12 @@ impl Measured {
         of_nodes(registry, cluster);
         registry.gauges(
             "gpu_capgate_registration_differences",
-            "In how many points the registration differs from the configuration.",
-            move |samples| samples.gauge(&[], drift.count()),
+            "In how many points a webhook's registration differs from the configuration.",
+            move |samples| {
+                for (webhook, count) in drift.counts() {
+                    samples.gauge(&[("webhook", webhook.name())], count);
+                }
+            },
         );
         registry.gauges(
             "gpu_capgate_events",

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::certificates::{CertificateCounts, Identity, Shown, Source, keep_files, keep_own};
 use super::configuration::Configuration;
-use super::drift::Drift;
+use super::drift::{Drift, Webhook};
 use super::events::Events;
 use super::hearing::{Hearing, Installed};
 use super::http::{self, Capacity, Limits, ReviewCounts};
@@ -110,7 +110,7 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let parts = Parts {
         published: Published::default(),
         configuration: Arc::clone(&configuration),
-        drift: Arc::default(),
+        drift: Arc::new(drift(&settings.identity)),
         installed: Installed::default(),
         freshness: Arc::default(),
     };
@@ -216,7 +216,8 @@ struct Parts {
 impl Parts {
     fn installation(&self, identity: &Identity) -> Installation {
         Installation {
-            name: identity.configuration.clone(),
+            checking: identity.configuration.clone(),
+            steering: identity.steering.clone(),
             configuration: Arc::clone(&self.configuration),
             drift: Arc::clone(&self.drift),
             installed: Arc::clone(&self.installed),
@@ -248,6 +249,12 @@ impl Parts {
         }
         .register(registry);
     }
+}
+
+/// Of the registrations that there should be.
+fn drift(identity: &Identity) -> Drift {
+    let steering = identity.steering.as_ref().map(|_| Webhook::Steer);
+    Drift::of([Webhook::Check].into_iter().chain(steering))
 }
 
 /// Follows the cluster with the knowledge base of the configuration; pools, resources and trust hold as they were at the

@@ -1,7 +1,7 @@
 //! What the chart holds a copy of is what the program knows, and what it renders is what the program takes.
 
 use gpu_capgate::admission::configuration::Configuration;
-use gpu_capgate::admission::drift;
+use gpu_capgate::admission::drift::{self, Asked, Webhook};
 use gpu_capgate::admission::policy::Policy;
 use gpu_capgate::cluster::resource::GpuResources;
 use gpu_capgate::cluster::workload::{Kinds, Shape};
@@ -76,9 +76,11 @@ fn the_charts_defaults_are_the_programs() {
 #[test]
 fn what_the_chart_registers_agrees_with_what_it_configures() {
     let registration = rendered("ValidatingWebhookConfiguration");
-    let registration = serde_json::from_value(registration).unwrap();
-    let agreeing = drift::differences(&registration, &Configuration::parse(b"").unwrap());
-    assert_eq!(agreeing, [].into());
-    let other = Configuration::parse(b"resources: [example.com/gpu]").unwrap();
-    assert_eq!(drift::differences(&registration, &other).len(), 6);
+    let asked = Asked::to_check(&serde_json::from_value(registration).unwrap());
+    let differences = |configuration: &[u8]| {
+        let configuration = Configuration::parse(configuration).unwrap();
+        drift::differences(Webhook::Check, asked.as_ref(), &configuration)
+    };
+    assert_eq!(differences(b""), [].into());
+    assert_eq!(differences(b"resources: [example.com/gpu]").len(), 6);
 }

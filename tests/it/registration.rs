@@ -2,7 +2,7 @@
 //! is refused, because nobody answers, and nothing else is touched. Needs root on Linux.
 
 use gpu_capgate::admission::configuration::Configuration;
-use gpu_capgate::admission::drift;
+use gpu_capgate::admission::drift::{self, Asked, Webhook};
 use gpu_capgate::cluster::workload::{Kind, Kinds, Shape, Template};
 use serde_json::{Value, json};
 
@@ -267,7 +267,7 @@ fn the_registration_agrees_with_the_configuration(cluster: &Cluster) {
     cluster.kubectl(&["patch", REGISTRATION, "--type=json", "-p", patch]);
     assert_eq!(
         differences(cluster),
-        ["UPDATE of pods is in no rule, so that it passes unchecked"]
+        ["UPDATE of pods is in no rule of check.gpu-capgate.io, so that they pass unchecked"]
     );
 }
 
@@ -286,7 +286,8 @@ fn differences(cluster: &Cluster) -> Vec<String> {
         path,
     ]);
     let configuration = Configuration::parse(file.as_bytes()).unwrap();
-    let found = drift::differences(&registration, &configuration);
+    let asked = Asked::to_check(&registration);
+    let found = drift::differences(Webhook::Check, asked.as_ref(), &configuration);
     found.iter().map(ToString::to_string).collect()
 }
 

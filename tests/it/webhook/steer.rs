@@ -20,6 +20,7 @@ use gpu_capgate::node::inventory::Inventory;
 use gpu_capgate::telemetry::metrics::Registry;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::certificates::{encoded, installed, trusted};
@@ -27,8 +28,9 @@ use super::{
     RESOURCE, UID, WITH_SM_60, WITHOUT_SM_60, answer, as_judged, creation, pod, reviewer,
     unlabelled, update,
 };
+use crate::support::api_server::ApiServer;
 use crate::support::gpu;
-use crate::support::http::{send, text};
+use crate::support::http::{get, send, text};
 use crate::support::process::{Running, gpu_capgate};
 use crate::support::tls::{NAME, connect};
 
@@ -463,8 +465,8 @@ async fn on_every_mix_of_nodes_the_failing_ones_go_and_those_that_fit_stay() {
     assert!(steered > 50, "{steered}");
 }
 
-/// The real program with those arguments, ready; its review address.
-async fn program(api: &crate::support::api_server::ApiServer, more: &[&str]) -> (Running, String) {
+/// The real program with those arguments, as it starts.
+fn started(api: &ApiServer, more: &[&str]) -> (Running, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let arguments = [
         "webhook",
@@ -478,7 +480,12 @@ async fn program(api: &crate::support::api_server::ApiServer, more: &[&str]) -> 
     ];
     let mut command = gpu_capgate(&[&arguments[..], more].concat());
     command.env("KUBECONFIG", api.kubeconfig(folder.path()));
-    let mut running = Running::start(&mut command);
+    (Running::start(&mut command), folder)
+}
+
+/// The real program with those arguments, ready; its review address.
+async fn program(api: &ApiServer, more: &[&str]) -> (Running, String) {
+    let (mut running, _folder) = started(api, more);
     let address = running.listens("option=\"--listen\"").await;
     running.says(&["ready"]).await;
     running.says(&["ready"]).await;
@@ -542,4 +549,33 @@ async fn without_its_registration_nothing_is_steered_and_reviews_go_on() {
     let status = mutated(&address, &trusted(&api)).await;
     assert_eq!(status, StatusCode::OK, "it is ready, and serves");
     assert_eq!(running.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_registration_that_does_not_ask_what_it_should_is_told_at_the_start_and_counted() {
+    let steers = ["--steering-configuration=steering"];
+    let api = installed().await.with(STEERING, registration());
+    let (mut running, _folder) = started(&api, &steers);
+    let health = running.listens("--health-listen").await;
+    let unasked =
+        "CREATE of pods is in no rule of steer.check.gpu-capgate.io, so that they are not steered";
+    running.says(&["differ", unasked]).await;
+    let counted = "gpu_capgate_registration_differences{webhook=\"steer.check.gpu-capgate.io\"} 1";
+    let (_, page) = get(&health, "/metrics").await;
+    assert!(page.lines().any(|line| line == counted), "{page}");
+
+    api.delete(STEERING);
+    let (mut running, _folder) = started(&api, &steers);
+    let missing =
+        "webhook steer.check.gpu-capgate.io is not registered, so that Pods are not steered";
+    running.says(&["differ", missing]).await;
+}
+
+#[tokio::test]
+async fn what_steers_without_what_checks_is_told() {
+    let api = installed().await.with(STEERING, registration());
+    api.delete("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/capgate");
+    let (mut running, _folder) = started(&api, &["--steering-configuration=steering"]);
+    let missing = "webhook check.gpu-capgate.io is not registered, so that Pods pass unchecked";
+    running.says(&["differ", missing]).await;
 }
