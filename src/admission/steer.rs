@@ -19,6 +19,10 @@ use crate::cluster::schedule::{excluding_term, separating_term};
 
 /// Annotation of a Pod that was steered: by what, and why.
 pub const STEERED_ANNOTATION: &str = "gpu-capgate.io/steered";
+/// Annotation by which a Pod asks not to be steered; as a label of its Namespace it is the registration's business.
+pub const STEER_ANNOTATION: &str = "gpu-capgate.io/steer";
+/// The only value that means anything.
+const NOT: &str = "false";
 
 /// Its controller, whatever its group, has chosen a node for each of its Pods already.
 const DAEMON_SET: &str = "DaemonSet";
@@ -66,6 +70,13 @@ pub struct Add {
     pub path: String,
     /// What.
     pub value: Value,
+}
+
+/// Whether a Pod says that it is not to be steered. That is no bypass: the review follows.
+#[must_use]
+pub fn declines(pod: &Value) -> bool {
+    let annotations = present(pod.get("metadata"), "annotations");
+    annotations.and_then(|all| all.get(STEER_ANNOTATION)) == Some(&Value::from(NOT))
 }
 
 /// What becomes of a Pod that asks for GPUs.

@@ -131,6 +131,9 @@ fn stand_in_nodes(cluster: &Cluster) {
     cluster.kubectl(&["create", "namespace", "quiet"]);
     cluster.kubectl(&[&account[..], &["--namespace=quiet"]].concat());
     cluster.kubectl(&["label", "namespace", "quiet", "gpu-capgate.io/mode=audit"]);
+    cluster.kubectl(&["create", "namespace", "still"]);
+    cluster.kubectl(&[&account[..], &["--namespace=still"]].concat());
+    cluster.kubectl(&["label", "namespace", "still", "gpu-capgate.io/steer=false"]);
     cluster.stop_controllers();
     let nodes = [
         node("old", "Tesla P100-PCIE-16GB", "6.0", "4"),
@@ -216,6 +219,14 @@ fn what_is_not_ours_to_steer_stays_as_it_is(cluster: &Cluster) {
     audited["metadata"]["annotations"] = json!({"gpu-capgate.io/mode": "audit"});
     assert!(!tried(&audited, &[]));
     assert!(!tried(&pod("try"), &["--namespace=quiet"]));
+    let mut declining = pod("try");
+    declining["metadata"]["annotations"] = json!({"gpu-capgate.io/steer": "false"});
+    assert!(!tried(&declining, &[]));
+    // Neither is a way past the review, which warns.
+    let still = ["--namespace=still", "--dry-run=server", "-o", "json"];
+    let unsteered = create(cluster, &[pod("try")], &still);
+    assert!(!unsteered.stdout.contains("gpu-capgate.io/steered"));
+    assert!(unsteered.stderr.contains("sm_60"), "{unsteered:?}");
     let mut spec = pod("try")["spec"].clone();
     spec["restartPolicy"] = json!("Never");
     let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "try"}, "spec": {"template": {"spec": spec}}});

@@ -98,7 +98,10 @@ impl Moment<'_> {
         let [group] = workload.groups.as_slice() else {
             return Course::LeftAlone;
         };
-        if !is_pod || request.operation != Operation::Create || !self.checks(&group.demand) {
+        let pod = request.object.as_ref().map(|object| &object.0);
+        let declines = pod.is_some_and(steer::declines);
+        let created = is_pod && request.operation == Operation::Create;
+        if !created || declines || !self.checks(&group.demand) {
             return Course::LeftAlone;
         }
         let (demand, _) = self.unexempted(&group.demand);

@@ -308,6 +308,21 @@ async fn a_mode_that_does_not_act_does_not_steer() {
 }
 
 #[tokio::test]
+async fn a_pod_that_declines_is_left_alone_and_reviewed_all_the_same() {
+    let webhook = Webhook::on([p100(), t4()]);
+    let mut pod = pod(WITHOUT_SM_60);
+    pod["metadata"]["annotations"]["gpu-capgate.io/steer"] = json!("false");
+    webhook.left_alone(&creation(&pod)).await;
+    webhook.counts("gpu_capgate_steered_total{outcome=\"left-alone\"} 1");
+    let review = answer(&webhook.reviews, &creation(&pod)).await;
+    assert!(review["warnings"][0].as_str().unwrap().contains("sm_60"));
+    for other in [json!("true"), json!("False"), json!(false)] {
+        pod["metadata"]["annotations"]["gpu-capgate.io/steer"] = other;
+        assert!(webhook.steered(&pod).await.is_some(), "{pod}");
+    }
+}
+
+#[tokio::test]
 async fn an_exempt_pod_is_not_steered() {
     let file = "exemptions: [{namespaces: [ml], reason: trusted}]\n";
     let webhook = Webhook::configured([p100(), t4()], file);
