@@ -157,18 +157,6 @@ impl Health {
     }
 }
 
-/// Serves `/livez` and `/readyz` until `stop`.
-///
-/// # Errors
-/// None so far: a listener that cannot accept is tried again.
-pub async fn serve_health(
-    listener: TcpListener,
-    readiness: Readiness,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    serve_until(listener, health_routes(readiness, stop.clone()), stop).await
-}
-
 fn health_routes(readiness: Readiness, stop: CancellationToken) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))

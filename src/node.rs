@@ -3,6 +3,8 @@
 //! Knows nothing of images, Pods or admission; it meets the webhook only in [`crate::labels`].
 
 pub mod allocate;
+pub mod attempts;
+pub mod counts;
 pub mod inventory;
 pub mod kubelet;
 pub mod labeller;

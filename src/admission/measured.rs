@@ -28,11 +28,7 @@ impl Measured {
             events,
             failing,
         } = self;
-        registry.gauges(
-            "gpu_capgate_build_info",
-            "The version that runs; always 1.",
-            |samples| samples.gauge(&[("version", env!("CARGO_PKG_VERSION"))], 1),
-        );
+        registry.version();
         of_watches(registry, freshness);
         of_nodes(registry, cluster);
         registry.gauges(

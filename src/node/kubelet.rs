@@ -16,12 +16,14 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Endpoint, Server};
 
+use super::attempts::Attempts;
+use super::counts::Allocation;
 use super::inventory::Inventory;
 use super::plugin::api::RegisterRequest;
 use super::plugin::api::device_plugin_server::DevicePluginServer;
 use super::plugin::api::registration_client::RegistrationClient;
 use super::plugin::{OPTIONS, Plugin};
-use crate::lifecycle::ReadyToken;
+use crate::telemetry::metrics::Counters;
 use crate::telemetry::with_causes;
 
 const API_VERSION: &str = "v1beta1";
@@ -67,16 +69,21 @@ enum RegisterError {
 pub async fn keep_advertised(
     advertisement: Advertisement,
     inventory: watch::Receiver<Arc<Inventory>>,
-    ready: ReadyToken,
+    attempts: Attempts,
+    allocations: Counters<Allocation>,
     stop: CancellationToken,
 ) {
     remove_dead_sockets(&advertisement.directory).await;
-    let mut ready = Some(ready);
+    let mut told = Told {
+        attempts,
+        allocations,
+    };
     let mut pause = FIRST_RETRY;
     while !stop.is_cancelled() {
-        match advertise(&advertisement, &inventory, &mut ready, &stop).await {
+        match advertise(&advertisement, &inventory, &mut told, &stop).await {
             Ok(()) => pause = FIRST_RETRY,
             Err(error) => {
+                told.attempts.failed();
                 let error = with_causes(&error);
                 tracing::warn!(error, retry_in = ?pause, "cannot register with the kubelet");
             }
@@ -88,20 +95,28 @@ pub async fn keep_advertised(
     }
 }
 
+/// Where is told what comes of registrations.
+struct Told {
+    attempts: Attempts,
+    allocations: Counters<Allocation>,
+}
+
 /// One registration from its socket to its end: the kubelet lets go, or `stop`, which waits for no peer.
 async fn advertise(
     advertisement: &Advertisement,
     inventory: &watch::Receiver<Arc<Inventory>>,
-    ready: &mut Option<ReadyToken>,
+    told: &mut Told,
     stop: &CancellationToken,
 ) -> Result<(), RegisterError> {
-    let registration = Registration::serve(advertisement, inventory.clone())?;
+    let allocations = told.allocations.clone();
+    let registration = Registration::serve(advertisement, inventory.clone(), allocations)?;
     let held = stop.run_until_cancelled(async {
         registration.register(advertisement).await?;
         let (resource, devices) = (&advertisement.resource, inventory.borrow().gpus.len());
         tracing::info!(resource, devices, "registered with the kubelet");
-        drop(ready.take());
+        told.attempts.succeeded();
         registration.lost.cancelled().await;
+        told.attempts.undone();
         tracing::warn!("the kubelet let go of the device list; registering again");
         Ok(())
     });
@@ -125,6 +140,7 @@ impl Registration {
     fn serve(
         advertisement: &Advertisement,
         inventory: watch::Receiver<Arc<Inventory>>,
+        allocations: Counters<Allocation>,
     ) -> Result<Self, RegisterError> {
         let endpoint = fresh_socket_name();
         let socket = advertisement.directory.join(&endpoint);
@@ -133,7 +149,7 @@ impl Registration {
             source,
         })?;
         let end = CancellationToken::new();
-        let plugin = Plugin::new(inventory, end.clone());
+        let plugin = Plugin::new(inventory, allocations, end.clone());
         let (watched, lost) = (plugin.watched(), plugin.lost());
         let server = tokio::spawn(
             Server::builder()

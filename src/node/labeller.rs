@@ -9,9 +9,9 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::attempts::Attempts;
 use super::inventory::Inventory;
 use crate::labels::{self, NodeMetadata};
-use crate::lifecycle::ReadyToken;
 use crate::telemetry::with_causes;
 
 /// Owner of our labels in server-side apply.
@@ -41,16 +41,24 @@ enum ApplyError {
     Refused(#[from] kube::Error),
 }
 
+/// Whether the Node carries an inventory, maybe of an earlier time; `None` if the API server does not tell.
+pub(super) async fn carries_inventory(client: &kube::Client, node: &str) -> Option<bool> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let read = nodes.get_metadata(node);
+    let found = tokio::time::timeout(CALL_TIMEOUT, read).await.ok()?;
+    let annotations = found.ok()?.metadata.annotations.unwrap_or_default();
+    Some(annotations.contains_key(labels::INVENTORY_ANNOTATION))
+}
+
 /// Keeps the Node labelled until `stop`. An API server that is away is retried for ever.
 pub async fn keep_labelled(
     client: kube::Client,
     node: OwnNode,
     mut inventory: watch::Receiver<Arc<Inventory>>,
-    ready: ReadyToken,
+    mut attempts: Attempts,
     stop: CancellationToken,
 ) {
     let nodes: Api<Node> = Api::all(client);
-    let mut ready = Some(ready);
     let mut pause = FIRST_RETRY;
     while !stop.is_cancelled() {
         let metadata = labels::encode(&inventory.borrow_and_update().node_gpus(&node.boot_id));
@@ -58,15 +66,16 @@ pub async fn keep_labelled(
         let Some(applied) = applied.await else { break };
         let wait = match applied {
             Ok(()) => {
-                if let Some(token) = ready.take() {
+                if attempts.is_waiting() {
                     tracing::info!(node = node.name, labels = metadata.labels.len(), "labelled");
-                    drop(token);
                 }
+                attempts.succeeded();
                 pause = FIRST_RETRY;
                 REAPPLY
             }
             Err(error) => {
                 tracing::warn!(node = node.name, error = explain(&error), retry_in = ?pause, "cannot label the node");
+                attempts.failed();
                 let next = (pause * 2).min(LONGEST_RETRY);
                 std::mem::replace(&mut pause, next)
             }

@@ -18,7 +18,9 @@ use self::api::{
     PreferredAllocationRequest, PreferredAllocationResponse,
 };
 use super::allocate;
+use super::counts::Allocation;
 use super::inventory::Inventory;
+use crate::telemetry::metrics::Counters;
 
 /// The kubelet's device-plugin API, generated from `proto/`.
 #[expect(
@@ -44,6 +46,7 @@ pub(super) const OPTIONS: DevicePluginOptions = DevicePluginOptions {
 #[derive(Debug)]
 pub(super) struct Plugin {
     inventory: watch::Receiver<Arc<Inventory>>,
+    allocations: Counters<Allocation>,
     /// Cancelled when the kubelet opens the device list.
     watched: CancellationToken,
     /// Cancelled when the kubelet's hold on the device list is gone, for whatever reason.
@@ -53,10 +56,15 @@ pub(super) struct Plugin {
 }
 
 impl Plugin {
-    pub(super) fn new(inventory: watch::Receiver<Arc<Inventory>>, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        inventory: watch::Receiver<Arc<Inventory>>,
+        allocations: Counters<Allocation>,
+        stop: CancellationToken,
+    ) -> Self {
         let (watched, lost) = (CancellationToken::new(), CancellationToken::new());
         Self {
             inventory,
+            allocations,
             watched,
             lost,
             stop,
@@ -129,9 +137,11 @@ impl DevicePlugin for Plugin {
         for container in request.into_inner().container_requests {
             let environment =
                 allocate::environment(&inventory, &container.device_ids).map_err(|error| {
+                    self.allocations.add(Allocation::Refused);
                     tracing::warn!(%error, "allocation refused");
                     Status::not_found(format!("gpu-capgate: {error}"))
                 })?;
+            self.allocations.add(Allocation::Given);
             tracing::info!(devices = ?container.device_ids, "allocated");
             answer.container_responses.push(ContainerAllocateResponse {
                 envs: environment.into_iter().collect(),

@@ -95,6 +95,15 @@ struct Buckets {
 }
 
 impl Registry {
+    /// Tells the version that runs.
+    pub fn version(&self) {
+        self.gauges(
+            "gpu_capgate_build_info",
+            "The version that runs; always 1.",
+            |samples| samples.gauge(&[("version", env!("CARGO_PKG_VERSION"))], 1),
+        );
+    }
+
     /// A new counter; its name ends in `_total`.
     #[must_use]
     pub fn counter(&self, name: &'static str, help: &'static str) -> Counter {

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gpu_capgate::lifecycle::Readiness;
+use gpu_capgate::node::counts::Counts;
 use gpu_capgate::node::inventory::Inventory;
 use gpu_capgate::node::kubelet::{Advertisement, keep_advertised};
+use gpu_capgate::telemetry::metrics::Registry;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -21,6 +23,7 @@ use crate::support::{a_minute_passes, gpu, within};
 struct Advertised {
     inventory: watch::Sender<Arc<Inventory>>,
     readiness: Readiness,
+    registry: Registry,
     stop: CancellationToken,
     ended: JoinHandle<()>,
 }
@@ -35,23 +38,45 @@ fn inventory(uuids: &[&str]) -> Arc<Inventory> {
 
 fn advertise(directory: &Path, uuids: &[&str]) -> Advertised {
     let (sender, receiver) = watch::channel(inventory(uuids));
-    let readiness = Readiness::default();
+    let (readiness, registry) = (Readiness::default(), Registry::default());
+    let counts = Counts::new(&registry, &readiness);
     let stop = CancellationToken::new();
     let advertisement = Advertisement {
         directory: directory.to_owned(),
         resource: "nvidia.com/gpu".to_owned(),
     };
-    let ready = readiness.wait_for("kubelet");
-    let advertised = keep_advertised(advertisement, receiver, ready, stop.clone());
+    let advertised = keep_advertised(
+        advertisement,
+        receiver,
+        counts.registrations(),
+        counts.allocations,
+        stop.clone(),
+    );
     Advertised {
         inventory: sender,
         readiness,
+        registry,
         stop,
         ended: tokio::spawn(advertised),
     }
 }
 
 impl Advertised {
+    /// Waits until the kubelet's part is what is waited for, or until nothing is.
+    async fn waits_for(&self, parts: &[&str]) {
+        let there = async {
+            while self.readiness.waiting() != parts {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("readiness", there).await;
+    }
+
+    fn counts(&self, line: &str) {
+        let page = self.registry.page();
+        assert!(page.lines().any(|known| known == line), "{line}\n{page}");
+    }
+
     async fn stopped(self) {
         self.stop.cancel();
         within("the end of the advertisement", self.ended)
@@ -91,18 +116,16 @@ async fn a_node_without_gpus_lists_no_devices() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_ready_once_the_kubelet_watches() {
+async fn is_ready_while_the_kubelet_watches() {
     let directory = tempfile::tempdir().unwrap();
     let agent = advertise(directory.path(), &["GPU-1"]);
     assert_eq!(agent.readiness.waiting(), ["kubelet"]);
     let mut kubelet = Kubelet::start(directory.path(), Manner::Proper);
-    let _watch = kubelet.watch().await;
-    let ready = async {
-        while !agent.readiness.waiting().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    within("readiness", ready).await;
+    let watch = kubelet.watch().await;
+    agent.waits_for(&[]).await;
+    agent.counts("gpu_capgate_kubelet_registrations_total{outcome=\"done\"} 1");
+    drop((kubelet, watch));
+    agent.waits_for(&["kubelet"]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +142,7 @@ async fn gives_a_container_the_gpus_that_the_kubelet_chose() {
 async fn refuses_a_gpu_that_is_gone_in_words_for_the_owner_of_the_pod() {
     let directory = tempfile::tempdir().unwrap();
     let mut kubelet = Kubelet::start(directory.path(), Manner::Proper);
-    let _agent = advertise(directory.path(), &["GPU-1"]);
+    let agent = advertise(directory.path(), &["GPU-1"]);
     let mut watch = kubelet.watch().await;
     let refused = watch.allocate(&["GPU-1", "GPU-9"]).await.unwrap_err();
     assert_eq!(
@@ -128,6 +151,8 @@ async fn refuses_a_gpu_that_is_gone_in_words_for_the_owner_of_the_pod() {
     );
     // One refusal is no reason to give up the rest.
     assert!(watch.allocate(&["GPU-1"]).await.is_ok());
+    agent.counts("gpu_capgate_allocations_total{outcome=\"refused\"} 1");
+    agent.counts("gpu_capgate_allocations_total{outcome=\"given\"} 1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,6 +225,7 @@ async fn tries_again_under_a_new_name_when_the_kubelet_refuses() {
     assert_ne!(first, kubelet.request().await.endpoint);
     assert!(!names(&directory).contains(&first), "its socket is gone");
     assert_eq!(agent.readiness.waiting(), ["kubelet"]);
+    agent.counts("gpu_capgate_kubelet_registrations_total{outcome=\"failed\"} 1");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use gpu_capgate::lifecycle::Readiness;
+use gpu_capgate::node::counts::Counts;
 use gpu_capgate::node::inventory::Inventory;
 use gpu_capgate::node::labeller::{OwnNode, keep_labelled};
+use gpu_capgate::telemetry::metrics::Registry;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,6 +20,7 @@ const NODE: &str = "/api/v1/nodes/gpu-1";
 struct Labelled {
     inventory: watch::Sender<Arc<Inventory>>,
     readiness: Readiness,
+    registry: Registry,
     stop: CancellationToken,
     ended: JoinHandle<()>,
 }
@@ -36,17 +39,18 @@ fn mixed() -> Arc<Inventory> {
 
 fn label(api: &ApiServer) -> Labelled {
     let (sender, receiver) = watch::channel(mixed());
-    let readiness = Readiness::default();
+    let (readiness, registry) = (Readiness::default(), Registry::default());
     let stop = CancellationToken::new();
     let node = OwnNode {
         name: "gpu-1".to_owned(),
         boot_id: "boot-1".to_owned(),
     };
-    let ready = readiness.wait_for("node labels");
-    let labelled = keep_labelled(api.client(), node, receiver, ready, stop.clone());
+    let labels = Counts::new(&registry, &readiness).labels();
+    let labelled = keep_labelled(api.client(), node, receiver, labels, stop.clone());
     Labelled {
         inventory: sender,
         readiness,
+        registry,
         stop,
         ended: tokio::spawn(labelled),
     }
@@ -141,6 +145,31 @@ async fn is_ready_when_the_node_is_labelled_and_not_before() {
         .await
         .unwrap();
     assert_eq!(agent.readiness.waiting(), [] as [&str; 0]);
+    let page = agent.registry.page();
+    for count in ["{outcome=\"done\"} 1", "{outcome=\"failed\"} 1"] {
+        let line = format!("gpu_capgate_label_applies_total{count}");
+        assert!(page.lines().any(|known| known == line), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn is_not_ready_from_a_write_that_fails_to_the_next_that_does_not() {
+    let mut api = ApiServer::start().await.with(NODE, node());
+    let agent = label(&api);
+    api.write().await;
+    let ready = |wanted: bool| {
+        let readiness = agent.readiness.clone();
+        async move {
+            while readiness.waiting().is_empty() != wanted {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    within("readiness", ready(true)).await;
+    api.next_writes([Instead::Refuse(403, "nodes is forbidden")]);
+    agent.inventory.send(inventory("gpus: []")).unwrap();
+    within("unreadiness", ready(false)).await;
+    within("readiness", ready(true)).await;
 }
 
 #[tokio::test]

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::support::api_server::{ApiServer, Instead, kubeconfig};
-use crate::support::gpu;
 use crate::support::http::get;
 use crate::support::kubelet::{Kubelet, Manner};
 use crate::support::process::{Running, argument, failure, gpu_capgate};
+use crate::support::{gpu, within};
 
 /// Exit code for input that cannot be used.
 const UNUSABLE: i32 = 2;
@@ -86,13 +86,6 @@ fn holds(text: &str, words: &[&str]) {
 
 fn node() -> serde_json::Value {
     json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gpu-1"}})
-}
-
-#[tokio::test]
-async fn a_missing_inventory_is_named_with_the_option_that_gives_it() {
-    let world = World::new();
-    fs::remove_file(world.inventory()).unwrap();
-    holds(&refused(&world).await, &["No such file", "--inventory"]);
 }
 
 #[tokio::test]
@@ -214,6 +207,9 @@ async fn with_the_api_server_away_it_lives_waits_and_stops_when_told() {
     let mut agent = Running::start(&mut command);
     let health = agent.listens("--health-listen").await;
     agent.says(&["cannot label the node", "refused"]).await;
+    let (_, page) = get(&health, "/metrics").await;
+    assert!(page.contains("gpu_capgate_agent_waits{part=\"node labels\"} 1\n"));
+    assert!(page.contains("gpu_capgate_advertised_gpus 0\n"), "{page}");
     assert_eq!(get(&health, "/livez").await.0, StatusCode::OK);
     assert_eq!(
         get(&health, "/readyz").await,
@@ -238,14 +234,94 @@ async fn labels_its_node_advertises_its_gpus_and_is_ready() {
     assert_eq!(watch.devices().await, ["GPU-1"]);
     let labels = &api.write().await.body["metadata"]["labels"];
     assert_eq!(labels["gpu-capgate.io/sm-60"], "1");
-    agent.says(&["ready"]).await;
-    agent.says(&["ready"]).await;
-    assert_eq!(
-        get(&health, "/readyz").await,
-        (StatusCode::OK, "ok\n".to_owned())
-    );
+    is_ready(&health).await;
+    let (_, page) = get(&health, "/metrics").await;
+    for line in [
+        "gpu_capgate_inventory_gpus 1",
+        "gpu_capgate_advertised_gpus 1",
+        "gpu_capgate_agent_waits{part=\"kubelet\"} 0",
+        "gpu_capgate_label_applies_total{outcome=\"done\"} 1",
+        "gpu_capgate_kubelet_registrations_total{outcome=\"done\"} 1",
+    ] {
+        assert!(page.lines().any(|known| known == line), "{line}\n{page}");
+    }
     assert_eq!(agent.stop().await, Some(0));
     watch.ended().await;
+}
+
+async fn is_ready(health: &str) {
+    let ready = async {
+        while get(health, "/readyz").await != (StatusCode::OK, "ok\n".to_owned()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("readiness", ready).await;
+}
+
+#[tokio::test]
+async fn where_only_labels_are_wanted_it_is_ready_without_a_kubelet() {
+    let world = World::new();
+    let api = ApiServer::start().await.with("/api/v1/nodes/gpu-1", node());
+    let mut command = world.agent(&["--device-plugin=false"]);
+    command.env("KUBECONFIG", api.kubeconfig(world.0.path()));
+    let mut agent = Running::start(&mut command);
+    is_ready(&agent.listens("--health-listen").await).await;
+    assert_eq!(agent.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn without_an_inventory_it_waits_and_a_node_that_never_had_one_is_ready() {
+    let world = World::new();
+    fs::remove_file(world.inventory()).unwrap();
+    let mut api = ApiServer::start().await.with("/api/v1/nodes/gpu-1", node());
+    let mut agent = Running::start(&mut world.agent_of(&api));
+    let health = agent.listens("--health-listen").await;
+    let file = world.inventory();
+    agent
+        .says(&["no inventory", argument(&file), "--inventory"])
+        .await;
+    is_ready(&health).await;
+    assert_eq!(get(&health, "/livez").await.0, StatusCode::OK);
+    assert_eq!(api.unread_writes(), 0, "what is not known is not written");
+    assert_eq!(agent.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn an_inventory_that_comes_late_is_read_and_until_then_a_labelled_node_is_not_ready() {
+    let world = World::new();
+    let late = world.0.path().join("late.yaml");
+    fs::rename(world.inventory(), &late).unwrap();
+    let mut labelled = node();
+    labelled["metadata"]["annotations"] = json!({"gpu-capgate.io/inventory": "{}"});
+    let mut api = ApiServer::start()
+        .await
+        .with("/api/v1/nodes/gpu-1", labelled);
+    let _kubelet = Kubelet::start(world.0.path(), Manner::Proper);
+    let mut agent = Running::start(&mut world.agent_of(&api));
+    let health = agent.listens("--health-listen").await;
+    agent.says(&["labels of an earlier time stay"]).await;
+    assert_eq!(get(&health, "/readyz").await.1, "waiting for inventory\n");
+    assert_eq!(api.unread_writes(), 0, "what is not known is not written");
+    fs::rename(&late, world.inventory()).unwrap();
+    agent.says(&["inventory read"]).await;
+    let labels = &api.write().await.body["metadata"]["labels"];
+    assert_eq!(labels["gpu-capgate.io/sm-60"], "1");
+    is_ready(&health).await;
+    assert_eq!(agent.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn an_inventory_that_comes_late_and_is_none_ends_it_with_its_line() {
+    let world = World::new();
+    fs::remove_file(world.inventory()).unwrap();
+    let api = ApiServer::start().await.with("/api/v1/nodes/gpu-1", node());
+    let mut agent = Running::start(&mut world.agent_of(&api));
+    agent.says(&["no inventory"]).await;
+    let broken = world.0.path().join("broken.yaml");
+    fs::write(&broken, "gpus: []\ngpu: []\n").unwrap();
+    fs::rename(&broken, world.inventory()).unwrap();
+    agent.says(&["error", "is no inventory", "line 2"]).await;
+    assert_eq!(agent.ended().await, Some(UNUSABLE));
 }
 
 #[tokio::test]
