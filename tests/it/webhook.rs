@@ -30,6 +30,7 @@ mod files;
 mod hearing;
 mod hostile;
 mod limits;
+mod metrics;
 mod modes;
 mod owners;
 mod program;
