@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gpu_capgate::lifecycle::Readiness;
 use gpu_capgate::node::counts::Counts;
@@ -64,9 +65,11 @@ fn advertise(directory: &Path, uuids: &[&str]) -> Advertised {
 impl Advertised {
     /// Waits until the kubelet's part is what is waited for, or until nothing is.
     async fn waits_for(&self, parts: &[&str]) {
+        // The clock stands still while anybody is busy, and moves on when everybody waits: so the limit holds.
+        let moment = Duration::from_millis(1);
         let there = async {
             while self.readiness.waiting() != parts {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(moment).await;
             }
         };
         within("readiness", there).await;
@@ -124,8 +127,11 @@ async fn is_ready_while_the_kubelet_watches() {
     let watch = kubelet.watch().await;
     agent.waits_for(&[]).await;
     agent.counts("gpu_capgate_kubelet_registrations_total{outcome=\"done\"} 1");
-    drop((kubelet, watch));
+    drop(watch);
     agent.waits_for(&["kubelet"]).await;
+    let _watch = kubelet.watch().await;
+    agent.waits_for(&[]).await;
+    agent.counts("gpu_capgate_kubelet_registrations_total{outcome=\"done\"} 2");
 }
 
 #[tokio::test(start_paused = true)]
