@@ -5,7 +5,7 @@ use gpu_capgate::admission::drift::{self, Asked, Webhook};
 use gpu_capgate::admission::policy::Policy;
 use gpu_capgate::cluster::resource::GpuResources;
 use gpu_capgate::cluster::workload::{Kinds, Shape};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The kinds, as far as the API server's own filter needs them, in the form of the chart's file.
 fn expected() -> Vec<String> {
@@ -83,4 +83,41 @@ fn what_the_chart_registers_agrees_with_what_it_configures() {
     };
     assert_eq!(differences(b""), [].into());
     assert_eq!(differences(b"resources: [example.com/gpu]").len(), 6);
+}
+
+#[test]
+fn the_agent_asks_for_root_and_two_host_paths_and_no_more() {
+    let pod = rendered("DaemonSet")["spec"]["template"]["spec"].take();
+    let root =
+        json!({"runAsUser": 0, "runAsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}});
+    assert_eq!(pod["securityContext"], root);
+    for field in [
+        "hostNetwork",
+        "hostPID",
+        "hostIPC",
+        "hostUsers",
+        "initContainers",
+    ] {
+        assert_eq!(pod[field], Value::Null, "{field}");
+    }
+    let containers = pod["containers"].as_array().unwrap();
+    let [agent] = containers.as_slice() else {
+        panic!("{containers:?}")
+    };
+    let given_up = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});
+    assert_eq!(agent["securityContext"], given_up);
+    assert_eq!(
+        agent["ports"],
+        json!([{"name": "health", "containerPort": 8081}])
+    );
+    let mounts = json!([
+        {"name": "inventory", "mountPath": "/etc/gpu-capgate", "readOnly": true},
+        {"name": "device-plugins", "mountPath": "/var/lib/kubelet/device-plugins"},
+    ]);
+    assert_eq!(agent["volumeMounts"], mounts);
+    let volumes = json!([
+        {"name": "inventory", "hostPath": {"path": "/etc/gpu-capgate", "type": "DirectoryOrCreate"}},
+        {"name": "device-plugins", "hostPath": {"path": "/var/lib/kubelet/device-plugins", "type": "Directory"}},
+    ]);
+    assert_eq!(pod["volumes"], volumes);
 }

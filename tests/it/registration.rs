@@ -30,7 +30,7 @@ fn real_cluster_asks_about_what_asks_for_gpus_and_nothing_else() {
     our_own_pods_and_exempt_namespaces_are_left_alone(&cluster);
     the_registration_agrees_with_the_configuration(&cluster);
     the_webhook_may_change_nothing_but_its_ca(&cluster);
-    the_webhooks_pods_meet_the_restricted_pod_security_level(&cluster);
+    our_pods_meet_the_pod_security_levels_that_are_told(&cluster);
     other_names_reach_filter_and_configuration_alike(&cluster);
     cluster.passed();
 }
@@ -363,22 +363,61 @@ fn the_webhook_may_change_nothing_but_its_ca(cluster: &Cluster) {
     }
 }
 
-fn the_webhooks_pods_meet_the_restricted_pod_security_level(cluster: &Cluster) {
-    cluster.kubectl(&["create", "namespace", "strict"]);
-    let level = "pod-security.kubernetes.io/warn=restricted";
-    cluster.kubectl(&["label", "namespace", "strict", level]);
-    let tried = |more: &str| {
-        let script = format!(
-            "helm template try charts/gpu-capgate --namespace=strict --show-only=templates/webhook/deployment.yaml {more} \
-             | kubectl create --namespace=strict --dry-run=server --filename=-"
-        );
-        let ran = cluster.run("bash", &["-o", "pipefail", "-c", &script]);
-        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        ran.stderr
-    };
-    assert_eq!(tried(""), "");
-    let host = tried("--set=webhook.hostNetwork=true,webhook.port=10260");
-    assert!(host.contains("would violate PodSecurity"), "{host}");
+/// The real admission plugin on Pods as the chart renders them: the webhook's meet the strictest level, and the agent's
+/// ask for nothing but root and two host paths.
+fn our_pods_meet_the_pod_security_levels_that_are_told(cluster: &Cluster) {
+    for level in ["baseline", "privileged", "restricted"] {
+        let enforced = format!("pod-security.kubernetes.io/enforce={level}");
+        cluster.kubectl(&["create", "namespace", level]);
+        cluster.kubectl(&["label", "namespace", level, &enforced]);
+        let namespace = format!("--namespace={level}");
+        cluster.kubectl(&["wait", "serviceaccount/default", "--for=create", &namespace]);
+    }
+    let webhook = |more: &str| rendered_pod(cluster, "webhook/deployment", more);
+    let agent = rendered_pod(cluster, "agent/daemonset", "--set=webhook.enabled=false");
+    let plain = "--set=agent.enabled=false";
+    assert_eq!(violations(cluster, "restricted", &webhook(plain)), [""; 0]);
+    let host = webhook("--set=webhook.hostNetwork=true,webhook.port=10260");
+    let in_host = ["host namespaces", "hostPort"];
+    assert_eq!(violations(cluster, "baseline", &host), in_host);
+    assert_eq!(violations(cluster, "privileged", &agent), [""; 0]);
+    let in_baseline = ["hostPath volumes"];
+    assert_eq!(violations(cluster, "baseline", &agent), in_baseline);
+    let in_restricted = [
+        "restricted volume types",
+        "runAsNonRoot != true",
+        "runAsUser=0",
+    ];
+    assert_eq!(violations(cluster, "restricted", &agent), in_restricted);
+}
+
+/// A Pod of the workload in a template of the chart, without the ServiceAccount that would have to be there.
+fn rendered_pod(cluster: &Cluster, template: &str, more: &str) -> Value {
+    let show = format!("--show-only=templates/{template}.yaml");
+    let arguments = ["template", "try", "charts/gpu-capgate", &show, more];
+    let object: Value = serde_saphyr::from_str(&cluster.succeeds("helm", &arguments)).unwrap();
+    let mut spec = object["spec"]["template"]["spec"].clone();
+    spec.as_object_mut()
+        .unwrap()
+        .remove("serviceAccountName")
+        .unwrap();
+    pod(&spec)
+}
+
+/// The controls of a namespace's Pod Security level that a Pod does not meet.
+fn violations(cluster: &Cluster, level: &str, pod: &Value) -> Vec<String> {
+    let options = ["--dry-run=server", &format!("--namespace={level}")];
+    let made = create(cluster, std::slice::from_ref(pod), &options);
+    if made.code == Some(0) {
+        return Vec::new();
+    }
+    let told = format!("violates PodSecurity \"{level}:latest\": ");
+    let (_, controls) = made
+        .stderr
+        .split_once(&told)
+        .unwrap_or_else(|| panic!("{made:?}"));
+    let name = |control: &str| control.split(" (").next().unwrap_or_default().to_owned();
+    controls.split("), ").map(name).collect()
 }
 
 fn other_names_reach_filter_and_configuration_alike(cluster: &Cluster) {
