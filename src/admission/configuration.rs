@@ -4,6 +4,7 @@
 //! base are errors with their lines, and then the whole file counts for nothing. A file that says nothing is the
 //! default. Knows nothing of where the file lies or when it changes; that is `reload`'s business.
 
+mod choice;
 mod document;
 mod error;
 mod exemption;
@@ -20,6 +21,7 @@ use crate::cluster::workload::{Kind, Kinds, Queue};
 use crate::compat::catalog::GpuLookup;
 use crate::compat::{Catalog, RuntimeMode};
 
+pub use choice::{Chooser, ChosenMode};
 pub use error::{ConfigurationError, Position};
 pub use exemption::{Exemption, Exemptions, Glob, GlobError};
 
@@ -68,6 +70,15 @@ impl Configuration {
         Self {
             resources,
             ..Self::default()
+        }
+    }
+
+    /// The same with another knowledge base.
+    #[must_use]
+    pub fn with_catalog(self, catalog: Catalog) -> Self {
+        Self {
+            overlaid: Some(Box::new(catalog)),
+            ..self
         }
     }
 

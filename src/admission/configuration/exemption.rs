@@ -3,12 +3,14 @@
 //! Pure. An exemption is narrow by what it names and says why, so that it can be told, counted and taken back.
 //! Who creates a Pod is no criterion: nearly always a controller does.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::error::{ConfigurationError, Position, cut};
+use crate::cluster::demand::{ContainerDemand, Demand};
 use crate::image::reference::Reference;
 
 /// Longest pattern, in bytes: longer than any name of an image.
@@ -81,6 +83,32 @@ impl Exemptions {
         self.0
             .iter()
             .find(|exemption| exemption.images.is_empty() && exemption.holds_in(namespace))
+    }
+
+    /// What is left to judge of a Pod in a Namespace, and the exemption of the first container that is not.
+    #[must_use]
+    pub fn apply<'d>(
+        &self,
+        namespace: &str,
+        demand: &'d Demand,
+    ) -> (Cow<'d, Demand>, Option<&Exemption>) {
+        if self.is_empty() {
+            return (Cow::Borrowed(demand), None);
+        }
+        let exemption = |container: &ContainerDemand| {
+            let image = container.image.as_deref().unwrap_or_default().parse();
+            let found = image
+                .ok()
+                .and_then(|image: Reference| self.find(namespace, &image));
+            found.or_else(|| self.of_namespace(namespace))
+        };
+        let Some(first) = demand.containers.iter().find_map(exemption) else {
+            return (Cow::Borrowed(demand), None);
+        };
+        let mut rest = demand.clone();
+        rest.containers
+            .retain(|container| exemption(container).is_none());
+        (Cow::Owned(rest), Some(first))
     }
 
     /// How many there are.
