@@ -41,7 +41,9 @@ Examples:
   gpu-capgate check --requires \"cuda=13.2; ptx=90\" --gpu H100 --driver 580 -o json
   kubectl get nodes -o json > nodes.json; gpu-capgate check -f train.yaml --nodes nodes.json
   helm template . | gpu-capgate check -f - --context production
-  gpu-capgate check --all --context production";
+  gpu-capgate check --all --context production
+  kubectl -n gpu-capgate get configmap gpu-capgate-webhook -o yaml > webhook.yaml
+  gpu-capgate check --all --context production --config webhook.yaml";
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -53,7 +55,7 @@ Examples:
 pub struct CheckArguments {
     /// Image, judged by its name: nothing is downloaded.
     #[arg(long, value_name = "IMAGE", value_parser = Checked::<Reference>::new(),
-          conflicts_with = "torch", required_unless_present_any = ["torch", "requires", "filename", "all"],
+          group = "judged", conflicts_with = "torch", required_unless_present_any = ["torch", "requires", "filename", "all"],
           help_heading = "What runs")]
     pub image: Option<Reference>,
     /// Torch as pip installs it on that architecture: 2.6.0 from PyPI, 2.6.0+cu126 from PyTorch's own index.
@@ -65,11 +67,11 @@ pub struct CheckArguments {
           help_heading = "What runs")]
     pub requires: Option<Requires>,
     /// Manifests, judged as "kubectl apply" would be answered: files, folders, - for standard input (YAML or JSON).
-    #[arg(short, long, value_name = "PATH", conflicts_with_all = ["image", "torch", "requires"],
+    #[arg(short, long, value_name = "PATH", group = "judged", conflicts_with_all = ["image", "torch", "requires"],
           help_heading = "What runs")]
     pub filename: Vec<PathBuf>,
     /// Everything that runs in the cluster of --context.
-    #[arg(long, conflicts_with_all = ["image", "torch", "requires", "filename", "nodes", "gpu", "compute_capability"],
+    #[arg(long, group = "judged", conflicts_with_all = ["image", "torch", "requires", "filename", "nodes", "gpu", "compute_capability"],
           help_heading = "What runs")]
     pub all: bool,
     /// GPUs by any usual name, as "RTX 4090" or NVIDIA-A100-SXM4-80GB; several with commas between.
@@ -105,6 +107,15 @@ pub struct CheckArguments {
     /// Nodes of a file or of a cluster.
     #[command(flatten)]
     pub source: SourceArguments,
+    /// The webhook's configuration file, or the ConfigMap that holds it (- for standard input): objects and images are
+    /// answered as the webhook would answer them with it. It takes the place of --overlay, --resource, --autoscaled and
+    /// --strict.
+    #[arg(long, value_name = "FILE", requires = "judged",
+          conflicts_with_all = ["torch", "overlay", "resource", "autoscaled", "strict"], help_heading = "How")]
+    pub config: Option<PathBuf>,
+    /// Namespace of objects that name none. Left out: that of the context, else default.
+    #[arg(short, long, value_name = "NAME", help_heading = "How")]
+    pub namespace: Option<String>,
     /// Facts and aliases of your own, laid over the built-in ones (TOML).
     #[arg(long, value_name = "FILE", help_heading = "How")]
     pub overlay: Option<PathBuf>,
@@ -136,7 +147,7 @@ impl CheckArguments {
     /// Whether objects on nodes are asked about, and not one image on GPUs.
     #[must_use]
     pub fn is_about_objects(&self) -> bool {
-        self.all || !self.filename.is_empty() || self.source.is_given()
+        self.all || !self.filename.is_empty() || self.source.is_given() || self.config.is_some()
     }
 }
 

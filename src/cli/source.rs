@@ -33,4 +33,9 @@ impl SourceArguments {
     pub fn is_given(&self) -> bool {
         !self.nodes.is_empty() || self.context.is_some() || self.kubeconfig.is_some()
     }
+    /// Whether a live cluster is named.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.context.is_some() || self.kubeconfig.is_some()
+    }
 }

@@ -36,3 +36,9 @@ impl FromIterator<(String, String)> for NamespaceModes {
         Self(modes.into_iter().collect())
     }
 }
+
+impl Extend<(String, String)> for NamespaceModes {
+    fn extend<I: IntoIterator<Item = (String, String)>>(&mut self, modes: I) {
+        self.0.extend(modes);
+    }
+}

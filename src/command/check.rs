@@ -1,8 +1,10 @@
 //! The command `check`: does this run there?
 //!
 //! Of an image, arguments become hosts (`hosts`) and software, and the engine judges each pair (`judgements`); manifests
-//! are judged on nodes as the webhook does it (`workloads`). [`report`] is the answer, and `output` prints it. The answer goes to stdout and everything else to stderr.
+//! are judged on nodes as the webhook does it (`workloads`), by its `configuration`. [`report`] is the answer, and `output`
+//! prints it. The answer goes to stdout and everything else to stderr.
 
+mod configuration;
 mod hosts;
 mod judgements;
 mod output;
@@ -10,17 +12,15 @@ mod report;
 mod workloads;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{UNUSABLE_INPUT, overlay};
+use super::UNUSABLE_INPUT;
 use crate::admission::decision::Decision;
 use crate::cli::CheckArguments;
-use crate::compat::Catalog;
-use crate::compat::catalog::OverlayError;
 use crate::image::evidence::Knowledge;
 use crate::image::repositories::{Repositories, RepositoriesError};
 
+pub use configuration::ConfigurationError;
 pub use hosts::HostError;
 pub use judgements::{JudgementError, report};
 pub use output::located::Located;
@@ -36,24 +36,9 @@ const NOT_KNOWN: u8 = 3;
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// The overlay cannot be read.
-    #[error("--overlay {path}: cannot be read", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The overlay is not what it should be.
-    #[error("--overlay {path}", path = path.display())]
-    Overlay {
-        /// The file.
-        path: PathBuf,
-        /// Line, key, and what was expected.
-        #[source]
-        source: OverlayError,
-    },
+    /// The configuration, or what stands for it.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     /// The built-in catalog of repositories cannot be used.
     #[error(transparent)]
     Repositories(#[from] RepositoriesError),
@@ -81,14 +66,14 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn run(arguments: &CheckArguments) -> Result<u8, CheckError> {
-    let overlaid = arguments.overlay.as_deref().map(overlaid).transpose()?;
+    let configuration = configuration::chosen(arguments)?;
     let repositories = Repositories::bundled()?;
     let knowledge = Knowledge {
-        catalog: overlaid.as_ref().unwrap_or_else(|| Catalog::embedded()),
+        catalog: configuration.catalog(),
         repositories: &repositories,
     };
     let report = if arguments.is_about_objects() {
-        workloads::report(arguments, knowledge)?
+        workloads::report(arguments, &configuration, knowledge)?
     } else {
         report(arguments, knowledge)?
     };
@@ -110,17 +95,6 @@ fn run(arguments: &CheckArguments) -> Result<u8, CheckError> {
     } else {
         Ok(UNUSABLE_INPUT)
     }
-}
-
-fn overlaid(path: &Path) -> Result<Catalog, CheckError> {
-    let document = overlay::read(path).map_err(|source| CheckError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    Catalog::with_overlay(&document).map_err(|source| CheckError::Overlay {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 fn exit_code(decision: Decision, arguments: &CheckArguments) -> u8 {

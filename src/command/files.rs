@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const MAX_FILES: usize = 10_000;
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 const STANDARD_INPUT: &str = "-";
+const STANDARD_INPUT_NAME: &str = "standard input";
 
 /// An option that names files, and how much of each is read.
 #[derive(Debug, Clone, Copy)]
@@ -71,17 +72,26 @@ impl Files<'_> {
     /// Reads all of them, and hands over the name and the bytes of each.
     pub(super) fn each(self, mut take: impl FnMut(&str, Vec<u8>)) -> Result<(), FileError> {
         for path in self.paths {
-            if path.as_os_str() == STANDARD_INPUT {
-                take("standard input", self.bounded(path, io::stdin().lock())?);
-            } else if path.is_dir() {
-                for file in self.files_of(path)? {
-                    take(&file.display().to_string(), self.file(&file)?);
-                }
+            let files = if path.as_os_str() != STANDARD_INPUT && path.is_dir() {
+                self.files_of(path)?
             } else {
-                take(&path.display().to_string(), self.file(path)?);
+                vec![path.clone()]
+            };
+            for file in files {
+                let (name, bytes) = self.one(&file)?;
+                take(&name, bytes);
             }
         }
         Ok(())
+    }
+
+    /// Reads what a path names, a file or standard input, and gives its name and bytes.
+    pub(super) fn one(self, path: &Path) -> Result<(String, Vec<u8>), FileError> {
+        if path.as_os_str() == STANDARD_INPUT {
+            let bytes = self.bounded(path, io::stdin().lock())?;
+            return Ok((STANDARD_INPUT_NAME.to_owned(), bytes));
+        }
+        Ok((path.display().to_string(), self.file(path)?))
     }
 
     fn file(self, path: &Path) -> Result<Vec<u8>, FileError> {

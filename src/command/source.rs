@@ -4,18 +4,22 @@
 
 mod cluster;
 mod live;
+mod namespaces;
 mod workloads;
 
 use std::path::PathBuf;
 
 use super::files::{FileError, Files};
 use crate::cli::SourceArguments;
-use crate::cluster::fleet::{Fleet, Listing, ListingError, MAX_SOURCE_BYTES, Settings};
+use crate::cluster::fleet::{
+    DeclaredPool, Fleet, Listing, ListingError, MAX_SOURCE_BYTES, Settings,
+};
 use crate::cluster::resource::GpuResources;
 use crate::cluster::workload::Kinds;
 use crate::compat::Catalog;
 
 pub use live::ClusterError;
+pub use namespaces::Namespaces;
 pub use workloads::Workloads;
 
 /// What was read.
@@ -70,19 +74,57 @@ fn broken(errors: &[ListingError]) -> String {
     }
 }
 
+/// How nodes are read.
+#[derive(Debug, Clone)]
+pub(super) struct Terms<'a> {
+    /// Resource names, and whose labels are believed.
+    pub(super) settings: Settings,
+    /// Pools whose nodes may come.
+    pub(super) pools: &'a [DeclaredPool],
+    /// The knowledge base.
+    pub(super) catalog: &'a Catalog,
+}
+
+impl<'a> Terms<'a> {
+    /// What the arguments alone say.
+    fn of(arguments: &SourceArguments, catalog: &'a Catalog) -> Self {
+        Self {
+            settings: Settings {
+                resources: GpuResources::named(arguments.resource.iter().map(String::as_str)),
+                ..Settings::default()
+            },
+            pools: &[],
+            catalog,
+        }
+    }
+}
+
 /// The fleet that the arguments name: that of files, else that of a cluster.
 ///
 /// # Errors
 /// See [`SourceError`]. An object that cannot be used is none: it is in [`Loaded::errors`].
 pub fn fleet(arguments: &SourceArguments, catalog: &Catalog) -> Result<Loaded, SourceError> {
-    let (mut listing, mut notes) = listing(arguments, catalog)?;
+    fleet_by(arguments, Terms::of(arguments, catalog))
+}
+
+/// The same on other terms than those of the arguments.
+pub(super) fn fleet_by(
+    arguments: &SourceArguments,
+    terms: Terms<'_>,
+) -> Result<Loaded, SourceError> {
+    let resources = terms.settings.resources.clone();
+    let pools = terms.pools;
+    let (mut listing, mut notes) = read(arguments, terms)?;
+    for pool in pools {
+        listing.put_declared_pool(pool);
+    }
     let fleet = listing.fleet();
     notes.extend(listing.notes());
     if fleet.nodes() == 0 && !fleet.has_pools() {
         notes.push(format!(
             "{} nodes, and none of them has GPUs by the name of {}",
             listing.nodes(),
-            arguments.resource.join(" or ")
+            resources.names().collect::<Vec<_>>().join(" or ")
         ));
     }
     Ok(Loaded {
@@ -101,16 +143,27 @@ pub fn workloads(arguments: &SourceArguments, kinds: &Kinds) -> Result<Workloads
     Ok(workloads::read(arguments, kinds)?)
 }
 
+/// The Namespaces of that cluster, and the one that its context chooses.
+///
+/// # Errors
+/// The cluster cannot be read. Namespaces that may not be listed are none, but a note.
+pub fn namespaces(arguments: &SourceArguments) -> Result<Namespaces, SourceError> {
+    Ok(namespaces::read(arguments)?)
+}
+
 /// The objects that the arguments name, and notes on what could not be read.
 pub(super) fn listing<'a>(
     arguments: &SourceArguments,
     catalog: &'a Catalog,
 ) -> Result<(Listing<'a>, Vec<String>), SourceError> {
-    let settings = Settings {
-        resources: GpuResources::named(arguments.resource.iter().map(String::as_str)),
-        ..Settings::default()
-    };
-    let mut listing = Listing::new(settings, catalog);
+    read(arguments, Terms::of(arguments, catalog))
+}
+
+fn read<'a>(
+    arguments: &SourceArguments,
+    terms: Terms<'a>,
+) -> Result<(Listing<'a>, Vec<String>), SourceError> {
+    let mut listing = Listing::new(terms.settings, terms.catalog);
     if arguments.nodes.is_empty() {
         let notes = cluster::read(arguments, &mut listing)?;
         return Ok((listing, notes));

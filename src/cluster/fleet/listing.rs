@@ -21,7 +21,7 @@ use thiserror::Error;
 use super::Fleet;
 use super::knowledge::{DeviceClassObject, SliceObject};
 use super::object::{NodeObject, UnreadableNode};
-use super::pool::UnreadablePool;
+use super::pool::{DeclaredPool, UnreadablePool};
 use super::roster::{Roster, Settings};
 use super::snapshot::{self, Snapshot, UnreadableSnapshot};
 use crate::cluster::manifest::{self, Limits, ManifestError, Position, Problem};
@@ -188,6 +188,11 @@ impl<'a> Listing<'a> {
     /// Takes an object that comes from no text. `source` is what errors call the place.
     pub fn put(&mut self, source: &str, kind: &ObjectKind, object: Value) {
         self.put_at(&source.into(), Position::START, kind, object);
+    }
+
+    /// Takes a pool that an operator declares, in place of a NodePool of that name.
+    pub fn put_declared_pool(&mut self, pool: &DeclaredPool) {
+        self.roster.put_declared_pool(pool);
     }
 
     fn put_at(&mut self, source: &Arc<str>, position: Position, kind: &ObjectKind, object: Value) {

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use crate::admission::configuration::ChosenMode;
 use crate::admission::contents::Contents;
 use crate::admission::decision::{Decision, Ruling};
+use crate::admission::policy::Mode;
 use crate::compat::rules::LeastDriver;
 use crate::compat::{
     Code, ComputeCapability, CpuArchitecture, CudaVersion, DriverFloor, DriverVersion, Evidence,
@@ -86,9 +88,24 @@ pub struct Document {
     /// Why a refusal only warns.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub note: &'static str,
+    /// The mode that keeps it from being refused, if one holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Milder>,
+    /// Why some of its containers, or all, are not judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exemption: Option<String>,
     /// Its containers that get GPUs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<ContainerReport>,
+}
+
+/// A mode that does not refuse, and who chose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Milder {
+    /// `warn`, `audit` or `off`.
+    pub is: &'static str,
+    /// Whose word that is: `pod`, `namespace` or `configuration`.
+    pub by: &'static str,
 }
 
 /// A line and a column, both from 1.
@@ -271,6 +288,16 @@ impl Report {
     }
 }
 
+impl Milder {
+    /// `None` for the mode that refuses.
+    pub(super) fn of(chosen: &ChosenMode) -> Option<Self> {
+        (chosen.mode != Mode::Enforce).then(|| Self {
+            is: chosen.mode.word(),
+            by: chosen.by.word(),
+        })
+    }
+}
+
 impl Document {
     /// What was named on the command line.
     pub(super) fn of(kind: &str, name: &str, ruling: &Ruling, candidates: usize) -> Self {
@@ -289,6 +316,8 @@ impl Document {
             warnings: Vec::new(),
             advice: Vec::new(),
             note: "",
+            mode: None,
+            exemption: None,
             containers: Vec::new(),
         }
     }

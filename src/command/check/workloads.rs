@@ -6,26 +6,25 @@
 mod ground;
 mod object;
 
-use self::ground::{Selectors, ground, policy};
+use self::ground::{Selectors, ground};
 use self::object::{Object, written};
 use super::hosts::HostError;
 use super::judgements::least;
-use super::report::{self, CheckResult, ContainerReport, Document, HostReport, Report, Skipped};
+use super::report::{
+    self, CheckResult, ContainerReport, Document, HostReport, Milder, Report, Skipped,
+};
 use crate::admission::answer::{self, Answer};
 use crate::admission::assess::{Assessed, Assessment, Assessor, NodeList};
+use crate::admission::configuration::{ChosenMode, Configuration, Exemptions};
 use crate::admission::contents;
 use crate::admission::decision::{Candidate, Decision, Fit, Ruling};
-use crate::admission::message;
-use crate::admission::policy::Mode;
 use crate::admission::recall::Recall;
 use crate::cli::{CheckArguments, OnUnknown};
 use crate::cluster::demand::{self, Demand, Origin, Reader, Reading, Skip, Workload};
 use crate::cluster::fleet::Fleet;
 use crate::cluster::placement::Toleration;
-use crate::cluster::resource::GpuResources;
-use crate::cluster::workload::{Kinds, KindsError};
 use crate::command::files::FileError;
-use crate::command::source::{self, SourceError};
+use crate::command::source::{self, Namespaces, SourceError};
 use crate::compat::rules::LeastDriver;
 use crate::compat::{Host, Verdict};
 use crate::image::evidence::Knowledge;
@@ -42,9 +41,6 @@ pub enum WorkloadsError {
     /// The GPUs that were named.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// The data that the program carries are broken.
-    #[error("the list of workload kinds in this program is broken")]
-    Kinds(#[from] KindsError),
 }
 
 /// What `check -f` answers.
@@ -53,34 +49,36 @@ pub enum WorkloadsError {
 /// No nodes or no files. What is wrong with a part of them is in [`Report::errors`].
 pub(super) fn report(
     arguments: &CheckArguments,
+    configuration: &Configuration,
     knowledge: Knowledge<'_>,
 ) -> Result<Report, WorkloadsError> {
-    let ground = ground(arguments, knowledge)?;
-    let kinds = Kinds::bundled()?;
+    let ground = ground(arguments, configuration)?;
     let mut errors = ground.errors;
     let mut chatter = ground.notes;
     let objects = if arguments.all {
-        let found = source::workloads(&arguments.source, &kinds)?;
+        let found = source::workloads(&arguments.source, &configuration.kinds)?;
         chatter.extend(found.notes);
         found.objects.into_iter().map(Object::Cluster).collect()
     } else {
-        written(arguments, &mut errors)?
+        written(arguments, &configuration.resources, &mut errors)?
     };
-    let policy = policy(arguments);
-    let resources = GpuResources::named(arguments.source.resource.iter().map(String::as_str));
+    let spaces = spaces(arguments, &objects)?;
+    chatter.extend(spaces.notes.iter().cloned());
     let mut judge = Judge {
         assessor: Assessor {
             knowledge,
-            policy: &policy,
+            policy: &configuration.policy,
             nodes: NodeList::Whole,
             recall: &Recall::default(),
         },
         reader: Reader {
-            kinds: &kinds,
-            resources: &resources,
+            kinds: &configuration.kinds,
+            resources: &configuration.resources,
             origin: Origin::Manifest,
         },
         fleet: &ground.fleet,
+        exemptions: &configuration.exemptions,
+        spaces,
         selectors: ground.selectors,
         strict: arguments.strict,
         told: Told::default(),
@@ -110,6 +108,8 @@ struct Judge<'a> {
     assessor: Assessor<'a>,
     reader: Reader<'a>,
     fleet: &'a Fleet,
+    exemptions: &'a Exemptions,
+    spaces: Namespaces,
     selectors: Selectors,
     strict: bool,
     told: Told,
@@ -138,22 +138,37 @@ impl Judge<'_> {
     }
 
     fn workload(&mut self, object: &Object, workload: &Workload) {
+        let namespace = namespace(object, &self.spaces.default);
         for group in &workload.groups {
             self.told.errors.extend(declarations(object, &group.demand));
-            let demand = self.placed(&group.demand);
+            let placed = self.placed(&group.demand);
+            let (demand, exemption) = self.exemptions.apply(&namespace, &placed);
             let assessment = self.assessor.assess(&demand, self.fleet);
-            let (mode, complaint) = mode(&demand);
-            let mut answer = answer::answer(&self.assessor, &assessment, self.fleet, mode);
-            answer.advice.extend(complaint);
+            let label = self.spaces.modes.mode(&namespace);
+            let chosen = ChosenMode::of(self.assessor.policy, demand.mode.as_deref(), label);
+            let mode = Milder::of(&chosen);
+            let answer = self.answer(&assessment, chosen);
             let number = self.told.documents.len();
             let results = results(&assessment, &self.assessor, number);
             let mut told = self.told(object, &assessment, answer);
+            told.mode = mode;
+            told.exemption = exemption.map(|exemption| exemption.reason().to_owned());
             if workload.groups.len() > 1 {
                 told.pods = Some(group.demand.path.to_string());
             }
             self.told.documents.push(told);
             self.told.results.extend(results);
         }
+    }
+
+    fn answer(&self, assessment: &Assessment<'_>, chosen: ChosenMode) -> Answer {
+        let mut answer = if assessment.demand.containers.is_empty() {
+            Answer::silence()
+        } else {
+            answer::answer(&self.assessor, assessment, self.fleet, chosen.mode)
+        };
+        answer.advice.extend(chosen.complaints);
+        answer
     }
 
     /// The demand; on GPUs that a person named, one that may land on each of them.
@@ -219,17 +234,29 @@ fn declarations(object: &Object, demand: &Demand) -> Vec<String> {
     errors
 }
 
-fn mode(demand: &Demand) -> (Mode, Option<String>) {
-    match demand.mode.as_deref().map(str::parse::<Mode>) {
-        None => (Mode::Enforce, None),
-        Some(Ok(mode)) => (mode, None),
-        Some(Err(error)) => {
-            let sentence = format!(
-                "annotation {}: {error}; it is ignored",
-                demand::MODE_ANNOTATION
-            );
-            (Mode::Enforce, Some(message::complaint(&sentence)))
-        }
+/// The Namespaces of the cluster if one is read, and those among the objects, which come first.
+fn spaces(arguments: &CheckArguments, objects: &[Object]) -> Result<Namespaces, WorkloadsError> {
+    let is_live = arguments.source.is_live() || arguments.all;
+    let mut spaces = if is_live {
+        source::namespaces(&arguments.source)?
+    } else {
+        Namespaces::default()
+    };
+    if let Some(name) = &arguments.namespace {
+        spaces.default.clone_from(name);
+    }
+    for object in objects.iter().filter(|object| object.is_namespace()) {
+        spaces.put(object.value());
+    }
+    Ok(spaces)
+}
+
+/// Where an object would be; nowhere if its kind belongs to the whole cluster, as the chart's registration has it.
+fn namespace(object: &Object, default: &str) -> String {
+    match object.namespace() {
+        Some(namespace) => namespace,
+        None if object.kind().starts_with("Cluster") => String::new(),
+        None => default.to_owned(),
     }
 }
 

@@ -229,6 +229,11 @@ struct PageMetadata {
 }
 
 impl Cluster {
+    /// The namespace that the context chooses; `default` if it chooses none.
+    pub(super) fn namespace(&self) -> &str {
+        self.client.default_namespace()
+    }
+
     /// Gives each object at a path to `take`, page by page. `resource` is what the right to do so is called.
     pub(super) async fn list(
         &self,

@@ -248,6 +248,35 @@ async fn workloads_come_from_the_top_and_from_every_kind_that_is_served() {
     );
 }
 
+#[tokio::test]
+async fn namespaces_tell_their_modes_and_may_be_forbidden() {
+    let space = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}});
+    let spaces = json!([
+        space("quiet", json!({"gpu-capgate.io/mode": "audit"})),
+        space("plain", json!({"a": "b"})),
+        {"metadata": {"name": "bare"}},
+    ]);
+    let answers = Answers::default().items("/api/v1/namespaces", &spaces);
+    let (arguments, _folder) = answers.serve().await;
+    let found = blocking(move || source::namespaces(&arguments))
+        .await
+        .unwrap();
+    assert_eq!((found.default.as_str(), found.modes.len()), ("default", 1));
+    assert_eq!(found.modes.mode("quiet"), Some("audit"));
+
+    let answers = Answers::default().page("/api/v1/namespaces", json!(403));
+    let (arguments, _folder) = answers.serve().await;
+    let found = blocking(move || source::namespaces(&arguments))
+        .await
+        .unwrap();
+    assert!(found.modes.is_empty());
+    assert!(
+        found.notes[0].starts_with("namespaces were not read, so that their modes do not count: "),
+        "{:?}",
+        found.notes
+    );
+}
+
 /// Part of the names by which the cluster tests are chosen.
 mod real_cluster {
     use super::{Cluster, Outcome, Value};

@@ -106,7 +106,8 @@ fn at(document: &Document) -> String {
 }
 
 fn explain(document: &Document, text: &mut String) {
-    if document.message.is_empty() && document.advice.is_empty() {
+    let is_silent = document.message.is_empty() && document.advice.is_empty();
+    if is_silent && document.exemption.is_none() {
         return;
     }
     let _ = writeln!(text, "\n{} {}", at(document), named(document));
@@ -117,6 +118,12 @@ fn explain(document: &Document, text: &mut String) {
     }
     if !document.note.is_empty() {
         let _ = writeln!(text, "  note   {}", document.note);
+    }
+    if let Some(mode) = &document.mode {
+        let _ = writeln!(text, "  mode   {} ({})", mode.is, mode.by);
+    }
+    if let Some(reason) = &document.exemption {
+        wrapped(&format!("  exempt {reason}"), 9, text);
     }
     for line in &document.advice {
         wrapped(line.strip_prefix("gpu-capgate: ").unwrap_or(line), 2, text);

@@ -1,12 +1,11 @@
-//! Where objects may land: nodes of a file or of a cluster, or GPUs that a person named; and what becomes of decisions.
+//! Where objects may land: nodes of a file or of a cluster, or GPUs that a person named.
 
 use super::WorkloadsError;
-use crate::admission::policy::{Autoscaler, Policy, Reaction};
+use crate::admission::configuration::Configuration;
 use crate::cli::CheckArguments;
 use crate::cluster::fleet::{Fleet, Roster, Settings};
 use crate::command::check::hosts;
-use crate::command::source;
-use crate::image::evidence::Knowledge;
+use crate::command::source::{self, Terms};
 
 /// Where objects may land, and how they are placed there.
 pub(super) struct Ground {
@@ -25,30 +24,22 @@ pub(super) enum Selectors {
     Ignored,
 }
 
-pub(super) fn policy(arguments: &CheckArguments) -> Policy {
-    let strictly = if arguments.strict {
-        Reaction::Deny
-    } else {
-        Reaction::Warn
-    };
-    Policy {
-        partial_fit: strictly,
-        cpu_build: strictly,
-        autoscaler: if arguments.source.autoscaled {
-            Autoscaler::Undeclared
-        } else {
-            Autoscaler::Settled
-        },
-        ..Policy::default()
-    }
-}
-
 pub(super) fn ground(
     arguments: &CheckArguments,
-    knowledge: Knowledge<'_>,
+    configuration: &Configuration,
 ) -> Result<Ground, WorkloadsError> {
+    let catalog = configuration.catalog();
+    let settings = Settings {
+        resources: configuration.resources.clone(),
+        trust: configuration.trust,
+    };
     if arguments.source.is_given() || arguments.all {
-        let loaded = source::fleet(&arguments.source, knowledge.catalog)?;
+        let terms = Terms {
+            settings,
+            pools: &configuration.pools,
+            catalog,
+        };
+        let loaded = source::fleet_by(&arguments.source, terms)?;
         return Ok(Ground {
             fleet: loaded.fleet,
             selectors: Selectors::Count,
@@ -56,8 +47,8 @@ pub(super) fn ground(
             errors: loaded.errors.iter().map(ToString::to_string).collect(),
         });
     }
-    let hosts = hosts::hosts(arguments, knowledge.catalog)?;
-    let mut roster = Roster::new(Settings::default(), knowledge.catalog);
+    let hosts = hosts::hosts(arguments, catalog)?;
+    let mut roster = Roster::new(settings, catalog);
     for (number, asked) in hosts.into_iter().enumerate() {
         let name = asked.host.product.as_deref().unwrap_or("GPU");
         roster.put_host(&format!("{number} {name}"), asked.host.clone());

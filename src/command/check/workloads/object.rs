@@ -8,6 +8,7 @@ use super::WorkloadsError;
 use crate::cli::CheckArguments;
 use crate::cluster::demand;
 use crate::cluster::manifest::{self, Limits};
+use crate::cluster::resource::GpuResources;
 use crate::cluster::workload::FieldPath;
 use crate::command::check::report::Place;
 use crate::command::files::Files;
@@ -75,6 +76,11 @@ impl Object {
         kind.unwrap_or("object").to_owned()
     }
 
+    pub(super) fn is_namespace(&self) -> bool {
+        let said = |field: &str| self.value().get(field).and_then(Value::as_str);
+        said("apiVersion") == Some("v1") && said("kind") == Some("Namespace")
+    }
+
     pub(super) fn namespace(&self) -> Option<String> {
         self.metadata("namespace")
     }
@@ -99,6 +105,7 @@ impl Object {
 /// The objects that files hold, and the image that was named alone.
 pub(super) fn written(
     arguments: &CheckArguments,
+    resources: &GpuResources,
     errors: &mut Vec<String>,
 ) -> Result<Vec<Object>, WorkloadsError> {
     let limits = Limits::default();
@@ -109,7 +116,7 @@ pub(super) fn written(
         remedy: "split the file",
     };
     let mut objects = Vec::new();
-    objects.extend(image_alone(arguments).map(Object::Image));
+    objects.extend(image_alone(arguments, resources).map(Object::Image));
     files.each(|name, bytes| {
         let reading = manifest::read(name, &bytes, &limits);
         if reading.documents.is_empty() && reading.errors.is_empty() {
@@ -124,12 +131,12 @@ pub(super) fn written(
 }
 
 /// A Pod with the image that was named, to see on which nodes it runs.
-fn image_alone(arguments: &CheckArguments) -> Option<Value> {
+fn image_alone(arguments: &CheckArguments, resources: &GpuResources) -> Option<Value> {
     let image = arguments.image.as_ref()?.to_string();
     let requires = arguments.requires.as_ref().map(ToString::to_string);
     let annotations = requires.map(|requires| (demand::REQUIRES_ANNOTATION, requires));
     let annotations: BTreeMap<&str, String> = annotations.into_iter().collect();
-    let resource = arguments.source.resource.first()?;
+    let resource = resources.names().next()?;
     let limits = BTreeMap::from([(resource, arguments.count)]);
     Some(serde_json::json!({
         "apiVersion": "v1", "kind": "Pod",
