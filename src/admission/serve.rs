@@ -26,7 +26,7 @@ use super::review::{Reviewer, Steering};
 use super::tls::{Bounds, ConnectionCounts, Served, Server};
 use crate::cluster::fleet;
 use crate::cluster::resource::GpuResources;
-use crate::cluster::watch::{self, Freshness, Published};
+use crate::cluster::watch::{self, Freshness, SharedCluster};
 use crate::image::repositories::{Repositories, RepositoriesError};
 use crate::lifecycle::{
     Health, ListenError, Metrics, Readiness, ReadyToken, listen, stop_on_signal,
@@ -108,7 +108,7 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     let served = Arc::new(Served::default());
     let shown = shown(&settings.identity, &served, &readiness, &registry)?;
     let parts = Parts {
-        published: Published::default(),
+        cluster: SharedCluster::default(),
         configuration: Arc::clone(&configuration),
         drift: Arc::new(drift(&settings.identity)),
         installed: Installed::default(),
@@ -119,7 +119,7 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     parts.measure(&registry, &events, failing);
     let owners = Owners::new(clients.impatient.clone());
     let hearing = Hearing::new(owners, Arc::clone(&parts.installed), events, &registry);
-    let cluster = Arc::clone(&parts.published.cluster);
+    let cluster = Arc::clone(&parts.cluster);
     let reviewer = Arc::new(Reviewer::new(cluster, configuration, repositories));
     let steering = settings.identity.steering.as_ref();
     let steering = steering.map(|_| Steering::new(Arc::clone(&reviewer), &registry));
@@ -206,7 +206,7 @@ impl Clients {
 
 /// What the tasks share.
 struct Parts {
-    published: Published,
+    cluster: SharedCluster,
     configuration: SharedConfiguration,
     drift: Arc<Drift>,
     installed: Installed,
@@ -241,7 +241,7 @@ impl Parts {
     /// What is measured when somebody asks.
     fn measure(&self, registry: &Registry, events: &Events, failing: Option<Arc<Failing>>) {
         Measured {
-            cluster: Arc::clone(&self.published.cluster),
+            cluster: Arc::clone(&self.cluster),
             freshness: Arc::clone(&self.freshness),
             drift: Arc::clone(&self.drift),
             events: Arc::clone(events.counts()),
@@ -269,7 +269,7 @@ async fn follow(
     let configuration = parts.configuration.load_full();
     let synced = move || drop(listed);
     let catalog = configuration.catalog();
-    watch::follow(client, watched, catalog, parts.published, synced, stop).await;
+    watch::follow(client, watched, catalog, parts.cluster, synced, stop).await;
 }
 
 /// Reviews, and how Pods are steered if they are.

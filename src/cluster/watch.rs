@@ -41,8 +41,6 @@ const WAITING: usize = 64;
 /// that it takes a tenth of the time at most.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// The current fleet; reading it never waits.
-pub type SharedFleet = Arc<ArcSwap<Fleet>>;
 /// The current state; reading it never waits.
 pub type SharedCluster = Arc<ArcSwap<ClusterState>>;
 
@@ -111,28 +109,12 @@ pub struct Settings {
     pub freshness: Arc<Freshness>,
 }
 
-/// Where states are published: the same fleet in both.
-#[derive(Debug, Clone, Default)]
-pub struct Published {
-    /// All of it.
-    pub cluster: SharedCluster,
-    /// The fleet alone.
-    pub fleet: SharedFleet,
-}
-
-impl Published {
-    fn store(&self, state: ClusterState) {
-        self.fleet.store(Arc::clone(&state.fleet));
-        self.cluster.store(Arc::new(state));
-    }
-}
-
 /// Follows the cluster until `stop`. `synced` is called once, when everything has been listed as far as it can be.
 pub async fn follow(
     client: kube::Client,
     settings: Settings,
     catalog: &Catalog,
-    published: Published,
+    published: SharedCluster,
     synced: impl FnOnce() + Send,
     stop: CancellationToken,
 ) {
@@ -176,7 +158,7 @@ fn sources(
 async fn take(
     mut state: State<'_>,
     mut events: mpsc::Receiver<Told>,
-    published: Published,
+    published: SharedCluster,
     synced: impl FnOnce() + Send,
 ) {
     let mut synced = Some(synced);
@@ -209,7 +191,7 @@ async fn take(
         if first.is_none() && now.instant < at {
             continue;
         }
-        published.store(state.publish());
+        published.store(Arc::new(state.publish()));
         due = None;
         settle = SETTLE.max(now.instant.elapsed() * 10);
         if let Some(synced) = first {

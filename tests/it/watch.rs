@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gpu_capgate::cluster::fleet::{self, Doubt};
 use gpu_capgate::cluster::placement::Placement;
 use gpu_capgate::cluster::watch::{
-    ClusterState, Freshness, Published, Settings, Standing, Synced, Watched, follow,
+    ClusterState, Freshness, Settings, SharedCluster, Standing, Synced, Watched, follow,
 };
 use gpu_capgate::compat::Catalog;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ mod survival;
 
 /// A follower of a server.
 struct Follower {
-    published: Published,
+    published: SharedCluster,
     freshness: Arc<Freshness>,
     synced: Option<oneshot::Receiver<()>>,
     stop: DropGuard,
@@ -33,7 +33,7 @@ struct Follower {
 
 impl Follower {
     fn of(server: &WatchServer) -> Self {
-        let (published, freshness) = (Published::default(), Arc::<Freshness>::default());
+        let (published, freshness) = (SharedCluster::default(), Arc::<Freshness>::default());
         let settings = Settings {
             fleet: fleet::Settings::default(),
             pools: Vec::new(),
@@ -47,7 +47,7 @@ impl Follower {
             server.client(),
             settings,
             Catalog::embedded(),
-            published.clone(),
+            Arc::clone(&published),
             move || sender.send(()).unwrap(),
             stop.clone(),
         );
@@ -74,7 +74,7 @@ impl Follower {
     }
 
     fn state(&self) -> Arc<ClusterState> {
-        self.published.cluster.load_full()
+        self.published.load_full()
     }
 
     /// Waits for a state; all states that were seen on the way.

@@ -7,7 +7,7 @@ use gpu_capgate::admission::reload::{Follower, Look};
 use gpu_capgate::admission::review::Bypass;
 use gpu_capgate::cluster::namespaces::NamespaceModes;
 use gpu_capgate::cluster::watch::{
-    ClusterState, Freshness, Published, Settings, Standing, Watched, follow,
+    ClusterState, Freshness, Settings, SharedCluster, Standing, Watched, follow,
 };
 use gpu_capgate::compat::Catalog;
 use serde_json::{Value, json};
@@ -453,7 +453,7 @@ async fn following(path: &str, watched: Watched) -> (Reviewer, DropGuard) {
     node["metadata"]["name"] = json!("node-0");
     server.put(NODES, node);
     server.refuse(path, 403);
-    let published = Published::default();
+    let published = SharedCluster::default();
     let settings = Settings {
         fleet: gpu_capgate::cluster::fleet::Settings::default(),
         pools: Vec::new(),
@@ -468,15 +468,15 @@ async fn following(path: &str, watched: Watched) -> (Reviewer, DropGuard) {
         server.client(),
         settings,
         Catalog::embedded(),
-        published.clone(),
+        Arc::clone(&published),
         synchronised,
         stop.clone(),
     );
     tokio::spawn(following);
     within("the first whole state", synced).await.unwrap();
     let mut reviewer = webhook("", None);
-    reviewer.cluster = Arc::clone(&published.cluster);
-    let standing = published.cluster.load().standing(watched);
+    reviewer.cluster = Arc::clone(&published);
+    let standing = published.load().standing(watched);
     assert_eq!(standing, Standing::Forbidden);
     (reviewer, stop.drop_guard())
 }
