@@ -12,6 +12,7 @@ mod source;
 mod state;
 mod told;
 mod watched;
+mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,8 +29,9 @@ use super::fleet::{self, Change, DeclaredPool, Fleet, Roster};
 use super::namespaces::NamespaceModes;
 use crate::compat::Catalog;
 use source::Source;
-use state::{Moment, State};
+use state::State;
 use told::Told;
+use world::Moment;
 
 pub use contact::Freshness;
 pub use told::{Standing, Synced};

@@ -5,32 +5,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::node::v1::RuntimeClass;
-use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::Event;
 use tokio::time::Instant;
 
 use super::ClusterState;
-use super::agents::{self, Agents};
-use super::seen::{AgentPod, Content, ModeText, NodePool, Seen};
+use super::agents;
+use super::seen::{Content, Seen};
 use super::told::{Standing, Synced, Told};
 use super::watched::Watched;
-use crate::cluster::fleet::{
-    Change, DeclaredPool, DeviceClassObject, Fleet, NodeObject, Roster, SliceObject, UnreadablePool,
+use super::world::{
+    AGENT_PODS, DEVICE_CLASSES, Kind, Moment, NAMESPACES, NODE_POOLS, NODES, RUNTIME_CLASSES,
+    SLICES, World, either,
 };
+use crate::cluster::fleet::{Change, DeclaredPool, Fleet, Roster};
 use crate::cluster::namespaces::NamespaceModes;
 
 /// How often a kind may fail before the others no longer wait for it.
 const FAILURES: u32 = 3;
 /// Most unreadable objects that are remembered.
 const UNREADABLE_LIMIT: usize = 1000;
-
-/// A moment on both clocks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) instant: Instant,
-    pub(super) time: Timestamp,
-}
 
 /// What has been told so far.
 pub(super) struct State<'a> {
@@ -45,38 +38,10 @@ pub(super) struct State<'a> {
     last: (Arc<Fleet>, Arc<NamespaceModes>),
 }
 
-/// The objects.
-struct World<'a> {
-    roster: Roster<'a>,
-    namespaces: BTreeMap<String, String>,
-    agents: Agents,
-    /// Names of Karpenter's pools, as far as the roster has them.
-    node_pools: BTreeSet<String>,
-    /// Names of pools that an operator declares; a NodePool of that name is the same, and less certain.
-    declared: BTreeSet<String>,
-}
-
-/// How a kind of objects gets into the world, and out of it.
-struct Kind<T> {
-    put: fn(&mut World<'_>, &str, T, Moment) -> Result<Change, UnreadablePool>,
-    remove: fn(&mut World<'_>, &str, Moment) -> Change,
-    /// Forgets all whose names a whole list did not tell.
-    keep: fn(&mut World<'_>, &BTreeSet<String>, Moment) -> Change,
-}
-
 impl<'a> State<'a> {
-    pub(super) fn new(mut roster: Roster<'a>, pools: &[DeclaredPool]) -> Self {
-        for pool in pools {
-            roster.put_declared_pool(pool);
-        }
+    pub(super) fn new(roster: Roster<'a>, pools: &[DeclaredPool]) -> Self {
         Self {
-            world: World {
-                roster,
-                namespaces: BTreeMap::new(),
-                agents: Agents::default(),
-                node_pools: BTreeSet::new(),
-                declared: pools.iter().map(|pool| pool.name.clone()).collect(),
-            },
+            world: World::new(roster, pools),
             listed: BTreeMap::new(),
             standings: BTreeMap::new(),
             unreadable: BTreeSet::new(),
@@ -293,125 +258,13 @@ impl<'a> State<'a> {
     }
 }
 
-const fn either(one: Change, other: Change) -> Change {
-    match (one, other) {
-        (Change::Hidden, Change::Hidden) => Change::Hidden,
-        (Change::Visible, _) | (_, Change::Visible) => Change::Visible,
-    }
-}
-
-const NODES: Kind<NodeObject> = Kind {
-    put: |world, _, node, _| Ok(world.roster.put_node(&node)),
-    remove: |world, name, _| world.roster.remove_node(name),
-    keep: |world, names, _| world.roster.keep_nodes(names),
-};
-
-const AGENT_PODS: Kind<AgentPod> = Kind {
-    put: |world, name, pod, now| {
-        let since = pod.since.as_ref().map_or(now.instant, |since| {
-            let before = now.time.duration_since(since.0);
-            let before = std::time::Duration::try_from(before).unwrap_or_default();
-            now.instant.checked_sub(before).unwrap_or(now.instant)
-        });
-        world.agents.put(name, pod, since);
-        Ok(Change::Hidden)
-    },
-    remove: |world, name, now| {
-        world.agents.remove(name, now.instant);
-        Change::Hidden
-    },
-    keep: |world, names, now| {
-        world.agents.keep(names, now.instant);
-        Change::Hidden
-    },
-};
-
-const RUNTIME_CLASSES: Kind<Box<RuntimeClass>> = Kind {
-    put: |world, _, class, _| Ok(world.roster.put_runtime_class(*class)),
-    remove: |world, name, _| world.roster.remove_runtime_class(name),
-    keep: |world, names, _| world.roster.keep_runtime_classes(names),
-};
-
-const NAMESPACES: Kind<ModeText> = Kind {
-    put: |world, name, ModeText(mode), _| {
-        let before = match mode.clone() {
-            Some(mode) => world.namespaces.insert(name.to_owned(), mode),
-            None => world.namespaces.remove(name),
-        };
-        Ok(visible(before != mode))
-    },
-    remove: |world, name, _| visible(world.namespaces.remove(name).is_some()),
-    keep: |world, names, _| {
-        let before = world.namespaces.len();
-        world.namespaces.retain(|name, _| names.contains(name));
-        visible(before != world.namespaces.len())
-    },
-};
-
-const DEVICE_CLASSES: Kind<Option<DeviceClassObject>> = Kind {
-    put: |world, name, class, _| {
-        Ok(match class {
-            Some(class) => world.roster.put_device_class(class),
-            None => world.roster.remove_device_class(name),
-        })
-    },
-    remove: |world, name, _| world.roster.remove_device_class(name),
-    keep: |world, names, _| world.roster.keep_device_classes(names),
-};
-
-const SLICES: Kind<Option<SliceObject>> = Kind {
-    put: |world, name, slice, _| {
-        Ok(match slice {
-            Some(slice) => world.roster.put_slice(slice),
-            None => world.roster.remove_slice(name),
-        })
-    },
-    remove: |world, name, _| world.roster.remove_slice(name),
-    keep: |world, names, _| world.roster.keep_slices(names),
-};
-
-const NODE_POOLS: Kind<NodePool> = Kind {
-    put: |world, name, NodePool(pool), _| {
-        if world.declared.contains(name) {
-            return Ok(Change::Hidden);
-        }
-        let change = world.roster.put_node_pool(&pool)?;
-        world.node_pools.insert(name.to_owned());
-        Ok(change)
-    },
-    remove: |world, name, _| world.remove_node_pool(name),
-    keep: |world, names, _| {
-        let gone: Vec<String> = world.node_pools.difference(names).cloned().collect();
-        gone.iter().fold(Change::Hidden, |change, name| {
-            either(change, world.remove_node_pool(name))
-        })
-    },
-};
-
-impl World<'_> {
-    fn remove_node_pool(&mut self, name: &str) -> Change {
-        if self.node_pools.remove(name) {
-            self.roster.remove_pool(name)
-        } else {
-            Change::Hidden
-        }
-    }
-}
-
-const fn visible(condition: bool) -> Change {
-    if condition {
-        Change::Visible
-    } else {
-        Change::Hidden
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::fleet::Settings;
+    use crate::cluster::fleet::{NodeObject, Settings};
     use crate::compat::Catalog;
 
     fn seen<T: super::super::seen::Subject>(mut object: Value) -> Seen<T> {
