@@ -1,17 +1,19 @@
 //! The answer of `check`, in the shape that its JSON has. Names in it are a contract: new ones may come, none change.
 
+mod finding;
+
 use serde::Serialize;
 
 use crate::admission::configuration::ChosenMode;
-use crate::admission::contents::Contents;
 use crate::admission::decision::{Decision, Ruling};
 use crate::admission::policy::Mode;
-use crate::compat::rules::LeastDriver;
 use crate::compat::{
-    Code, ComputeCapability, CpuArchitecture, CudaVersion, DriverFloor, DriverVersion, Evidence,
-    FactName, Host, Judgement, Origin, Proof, RuntimeMode, UsedFact, Verdict,
+    Code, ComputeCapability, CpuArchitecture, CudaVersion, DriverFloor, DriverVersion, FactName,
+    Origin, Proof, RuntimeMode, Verdict,
 };
-use crate::image::evidence::{Conflict, Knowledge, Winner};
+use crate::image::evidence::Knowledge;
+
+pub(super) use finding::{Finding, Texts};
 
 /// Version of the contract.
 const API_VERSION: &str = "gpu-capgate.io/v1";
@@ -255,13 +257,6 @@ impl Document {
     }
 }
 
-/// What a result says in words.
-#[derive(Default)]
-pub(super) struct Texts {
-    pub(super) message: String,
-    pub(super) explanation: String,
-}
-
 impl Report {
     pub(super) fn of(
         documents: Vec<Document>,
@@ -320,122 +315,5 @@ impl Document {
             exemption: None,
             containers: Vec::new(),
         }
-    }
-}
-
-/// One host, and what was found there.
-pub(super) struct Finding<'a> {
-    pub(super) host: HostReport,
-    pub(super) contents: &'a Contents,
-    pub(super) judgement: &'a Judgement,
-}
-
-impl Finding<'_> {
-    /// The result for that host.
-    pub(super) fn result(
-        self,
-        image: Option<String>,
-        codes: Vec<Code>,
-        texts: Texts,
-    ) -> CheckResult {
-        let Finding {
-            host,
-            contents,
-            judgement,
-        } = self;
-        let gap = |missing: &crate::compat::verdict::MissingFact| GapReport {
-            fact: missing.name,
-            reason: missing.gap.to_string(),
-        };
-        CheckResult {
-            document: 0,
-            container: None,
-            image,
-            alias_of: contents.image.as_ref().map(ToString::to_string),
-            torch: contents.software.torch.value().map(ToString::to_string),
-            host,
-            verdict: judgement.verdict,
-            codes,
-            facts: judgement.facts.iter().map(fact).collect(),
-            gaps: judgement.gaps.iter().map(gap).collect(),
-            conflicts: contents.conflicts.iter().map(conflict).collect(),
-            suggestion: contents.suggestion.as_ref().map(ToString::to_string),
-            message: texts.message,
-            explanation: texts.explanation,
-        }
-    }
-}
-
-impl CheckResult {
-    /// The result for nodes of which nothing is known.
-    pub(super) fn unknown(host: HostReport, reason: String) -> Self {
-        Self {
-            document: 0,
-            container: None,
-            image: None,
-            alias_of: None,
-            torch: None,
-            host,
-            verdict: Verdict::Unknown,
-            codes: Vec::new(),
-            facts: Vec::new(),
-            gaps: vec![GapReport {
-                fact: FactName::Gpu,
-                reason,
-            }],
-            conflicts: Vec::new(),
-            suggestion: None,
-            message: String::new(),
-            explanation: String::new(),
-        }
-    }
-}
-
-impl HostReport {
-    pub(super) fn of(host: &Host, assumed: bool, least: LeastDriver, nodes: usize) -> Self {
-        let (least_driver, no_driver_helps) = match least {
-            LeastDriver::Is(floor) => (Some(floor), false),
-            LeastDriver::Impossible => (None, true),
-            LeastDriver::Unknown => (None, false),
-        };
-        Self {
-            gpu: host.product.as_deref().map(str::to_owned),
-            compute_capability: host.capability,
-            driver: host.driver,
-            cuda: host.cuda,
-            driver_assumed: assumed,
-            least_driver,
-            no_driver_helps,
-            arch: host.architecture,
-            runtime: host.runtime,
-            nodes,
-        }
-    }
-}
-
-fn fact(used: &UsedFact) -> FactReport {
-    stated(used.name, used.value.to_string(), &used.evidence)
-}
-
-fn stated(fact: FactName, value: String, evidence: &Evidence) -> FactReport {
-    FactReport {
-        fact,
-        value,
-        origin: evidence.origin,
-        proof: evidence.proof,
-        source: evidence.source.to_string(),
-    }
-}
-
-fn conflict(conflict: &Conflict) -> ConflictReport {
-    let value =
-        |(value, evidence): &(String, Evidence)| stated(conflict.fact, value.clone(), evidence);
-    ConflictReport {
-        fact: conflict.fact,
-        winner: match conflict.winner {
-            Winner::First => Some(conflict.first.0.clone()),
-            Winner::Nobody => None,
-        },
-        values: [value(&conflict.first), value(&conflict.second)],
     }
 }
