@@ -317,3 +317,11 @@ impl Document {
         }
     }
 }
+
+/// An object in words: `Deployment ml/train`.
+pub(super) fn named(kind: &str, namespace: Option<&str>, name: &str) -> String {
+    match namespace {
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
+        None => format!("{kind} {name}"),
+    }
+}

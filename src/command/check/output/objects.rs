@@ -6,7 +6,7 @@ use clap::builder::styling::{AnsiColor, Style};
 
 use super::table::{dash, gpu, plain, wrapped};
 use crate::admission::decision::Decision;
-use crate::command::check::report::{CheckResult, Document, Report};
+use crate::command::check::report::{self, CheckResult, Document, Report};
 use crate::command::table::{Look, Table};
 use crate::compat::Code;
 
@@ -56,13 +56,16 @@ pub(super) fn names(report: &Report) -> String {
 
 /// An object in words: `Deployment ml/train`.
 pub(super) fn named(document: &Document) -> String {
-    let name = match &document.namespace {
-        Some(namespace) => format!("{namespace}/{}", document.name),
-        None => document.name.clone(),
-    };
+    let Document {
+        kind,
+        namespace,
+        name,
+        ..
+    } = document;
+    let words = report::named(kind, namespace.as_deref(), name);
     let pods = document.pods.as_deref();
     let pods = pods.map_or_else(String::new, |path| format!(" ({path})"));
-    plain(&format!("{} {name}{pods}", document.kind))
+    plain(&format!("{words}{pods}"))
 }
 
 fn decisions(report: &Report, look: Look) -> String {

@@ -10,7 +10,7 @@ use crate::cluster::demand;
 use crate::cluster::manifest::{self, Limits};
 use crate::cluster::resource::GpuResources;
 use crate::cluster::workload::FieldPath;
-use crate::command::check::report::Place;
+use crate::command::check::report::{self, Place};
 use crate::command::files::Files;
 
 /// An object to be judged, and where it was read.
@@ -94,11 +94,7 @@ impl Object {
 
     /// In words: `Deployment ml/train`.
     pub(super) fn named(&self) -> String {
-        let (kind, name) = (self.kind(), self.name());
-        match self.namespace() {
-            Some(namespace) => format!("{kind} {namespace}/{name}"),
-            None => format!("{kind} {name}"),
-        }
+        report::named(&self.kind(), self.namespace().as_deref(), &self.name())
     }
 }
 
