@@ -3,112 +3,33 @@
 //! Nodes are like those of real clusters: 80 labels, five of them a node's own, our inventory annotation, taints, 64
 //! classes of GPUs. Parsing of objects is not measured.
 
-#![expect(clippy::indexing_slicing, reason = "remainders of the lengths")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what is read is made here"
+)]
+
+#[path = "webhook/nodes.rs"]
+mod nodes;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use gpu_capgate::cluster::fleet::{Amount, Fleet, NodeObject, Roster, Settings};
+use gpu_capgate::cluster::fleet::{Fleet, NodeObject, Roster, Settings};
 use gpu_capgate::cluster::placement::{
     Operator, Placement, Requirement, Term, Toleration, TolerationOperator,
 };
 use gpu_capgate::cluster::schedule;
-use gpu_capgate::cluster::taint::{Effect, Taint};
 use gpu_capgate::compat::Catalog;
+use nodes::CLASSES;
 
 const SIZES: [usize; 3] = [100, 5_000, 15_000];
-const CLASSES: usize = 64;
-const LABELS: usize = 80;
 const GPU: &str = "nvidia.com/gpu";
 
-/// Product and capability.
-const PRODUCTS: [(&str, &str); 8] = [
-    ("Tesla P100-PCIE-16GB", "6.0"),
-    ("Tesla V100-SXM2-32GB", "7.0"),
-    ("Tesla T4", "7.5"),
-    ("NVIDIA A100-SXM4-40GB", "8.0"),
-    ("NVIDIA A100-SXM4-80GB", "8.0"),
-    ("NVIDIA A10G", "8.6"),
-    ("NVIDIA L4", "8.9"),
-    ("NVIDIA H100 80GB HBM3", "9.0"),
-];
-
-/// A node of class `index % CLASSES`: one of eight products with one of eight drivers.
 fn node(index: usize) -> NodeObject {
-    let (product, capability) = PRODUCTS[index % 8];
-    let driver = format!("550.54.{}", 10 + index % CLASSES / 8);
-    let boot = format!("7c2f4c1e-9d0a-4c5e-8f3b-{index:012x}");
-    let inventory = format!(
-        r#"{{"schema":1,"groups":[{{"product":"{product}","computeCapability":"{capability}","memoryMiB":16384,"count":8}}],"driver":"{driver}","cuda":"12.4","platform":"dgpu","runtime":"legacy","bootID":"{boot}"}}"#
-    );
-    let name = format!("gpu-node-{index:05}.cluster.internal");
-    let spot = Taint {
-        key: GPU.into(),
-        value: "present".into(),
-        effect: Effect::NoSchedule,
-    };
-    NodeObject {
-        labels: labels(index, &name, &driver),
-        name,
-        annotations: BTreeMap::from([("gpu-capgate.io/inventory".to_owned(), inventory)]),
-        taints: if index.is_multiple_of(4) {
-            vec![spot]
-        } else {
-            Vec::new()
-        },
-        resources: BTreeMap::from([(
-            GPU.to_owned(),
-            Amount {
-                capacity: 8,
-                allocatable: 8,
-            },
-        )]),
-        boot_id: Some(boot),
-        architecture: Some("amd64".to_owned()),
-        os: None,
-    }
-}
-
-/// Labels of which the first five are the node's own.
-fn labels(index: usize, name: &str, driver: &str) -> BTreeMap<String, String> {
-    let (product, capability) = PRODUCTS[index % 8];
-    let number = capability.replace('.', "");
-    let mut labels = BTreeMap::new();
-    let mut put = |key: &str, value: &str| labels.insert(key.to_owned(), value.to_owned());
-    put("kubernetes.io/hostname", name);
-    put(
-        "nvidia.com/gfd.timestamp",
-        &(1_724_632_719 + index * 7).to_string(),
-    );
-    put(
-        "topology.example.com/host-id",
-        &format!("i-{:017x}", index * 2_654_435_761),
-    );
-    put("node.example.com/serial", &format!("SN{index:08}"));
-    put("nvidia.com/gpu.clique", &format!("{index:032x}.1"));
-    put(
-        "topology.kubernetes.io/zone",
-        &format!("eu-west-1{}", index % 3),
-    );
-    put("kubernetes.io/arch", "amd64");
-    put("pool", &format!("pool-{}", index % CLASSES));
-    put("gpu-capgate.io/gpu.count", "8");
-    put("gpu-capgate.io/compute.min", &number);
-    put("gpu-capgate.io/compute.max", &number);
-    put("gpu-capgate.io/driver.version", driver);
-    put(&format!("gpu-capgate.io/sm-{number}"), "8");
-    put("nvidia.com/gpu.product", &product.replace(' ', "-"));
-    let rack = format!("rack-{}", index / 40);
-    put("topology.example.com/rack", &rack);
-    let mut filler = 0;
-    while labels.len() < LABELS {
-        let key = format!("feature.node.kubernetes.io/cpu-cpuid.FEATURE{filler:02}");
-        labels.insert(key, (index / 1000 * (filler % 3) % 4).to_string());
-        filler += 1;
-    }
-    labels
+    NodeObject::from_json(&nodes::node(index)).unwrap()
 }
 
 fn filled(nodes: impl Iterator<Item: Borrow<NodeObject>>) -> Roster<'static> {
