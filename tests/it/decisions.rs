@@ -15,8 +15,9 @@ use gpu_capgate::compat::Catalog;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::support::json::{any_json, places};
 use crate::webhook::{creation, reviewer};
-use arbitrary::{any_json, nodes, object, places};
+use arbitrary::{nodes, object};
 
 mod arbitrary;
 

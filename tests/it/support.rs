@@ -6,6 +6,7 @@ use std::time::Duration;
 pub(crate) mod api_server;
 pub(crate) mod asked_server;
 pub(crate) mod http;
+pub(crate) mod json;
 pub(crate) mod kubelet;
 pub(crate) mod process;
 pub(crate) mod tls;
