@@ -9,6 +9,7 @@ pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod kubelet;
 pub(crate) mod process;
+pub(crate) mod served;
 pub(crate) mod tls;
 pub(crate) mod watch_server;
 

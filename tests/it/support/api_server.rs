@@ -10,10 +10,9 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 
+use super::served::Served;
 use super::within;
 
 /// A write that arrived.
@@ -37,10 +36,9 @@ pub(crate) enum Instead {
 
 /// An API server that is up; dropping it ends it.
 pub(crate) struct ApiServer {
-    address: String,
+    served: Served,
     objects: Arc<Mutex<Objects>>,
     writes: mpsc::UnboundedReceiver<Write>,
-    _server: AbortOnDropHandle<()>,
 }
 
 #[derive(Default)]
@@ -54,19 +52,15 @@ type Shared = (Arc<Mutex<Objects>>, mpsc::UnboundedSender<Write>);
 
 impl ApiServer {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let objects = Arc::<Mutex<Objects>>::default();
         let (sender, writes) = mpsc::unbounded_channel();
         let router = Router::new()
             .fallback(answer)
             .with_state((Arc::clone(&objects), sender));
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
-            address,
+            served: Served::start(router).await,
             objects,
             writes,
-            _server: AbortOnDropHandle::new(server),
         }
     }
 
@@ -114,13 +108,12 @@ impl ApiServer {
 
     /// A client of it.
     pub(crate) fn client(&self) -> kube::Client {
-        let url = format!("http://{}", self.address).parse().unwrap();
-        kube::Client::try_from(kube::Config::new(url)).unwrap()
+        self.served.patient_client()
     }
 
     /// A KUBECONFIG that names it.
     pub(crate) fn kubeconfig(&self, folder: &Path) -> PathBuf {
-        kubeconfig(folder, &self.address)
+        kubeconfig(folder, &self.served.address)
     }
 }
 

@@ -6,10 +6,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::AbortOnDropHandle;
 
+use super::served::Served;
 use super::within;
 
 /// A request that waits for its answer. Dropping it breaks the connection.
@@ -45,31 +44,23 @@ impl Asked {
 
 /// An API server that is up; dropping it ends it.
 pub(crate) struct AskedServer {
-    address: String,
+    served: Served,
     asked: mpsc::UnboundedReceiver<Asked>,
-    _server: AbortOnDropHandle<()>,
 }
 
 impl AskedServer {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let (sender, asked) = mpsc::unbounded_channel();
         let router = Router::new().fallback(wait).with_state(sender);
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
-            address,
+            served: Served::start(router).await,
             asked,
-            _server: AbortOnDropHandle::new(server),
         }
     }
 
     /// A client that does not try again by itself.
     pub(crate) fn client(&self) -> kube::Client {
-        let url = format!("http://{}", self.address).parse().unwrap();
-        let mut config = kube::Config::new(url);
-        config.default_retry = false;
-        kube::Client::try_from(config).unwrap()
+        self.served.client()
     }
 
     /// The next request.

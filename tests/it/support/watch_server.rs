@@ -10,10 +10,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio_util::task::AbortOnDropHandle;
 
+use super::served::Served;
 use super::within;
 
 pub(crate) const NODES: &str = "/api/v1/nodes";
@@ -33,10 +32,9 @@ pub(crate) enum Lists {
 
 /// An API server that is up; dropping it ends it.
 pub(crate) struct WatchServer {
-    address: String,
+    served: Served,
     inside: Arc<Mutex<Inside>>,
     requests: watch::Receiver<BTreeMap<String, usize>>,
-    _server: AbortOnDropHandle<()>,
 }
 
 struct Inside {
@@ -62,8 +60,6 @@ struct Collection {
 impl WatchServer {
     /// Serves all that the webhook watches, apart from Karpenter.
     pub(crate) async fn start(lists: Lists) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let (sender, requests) = watch::channel(BTreeMap::new());
         let paths = [
             NODES,
@@ -84,21 +80,15 @@ impl WatchServer {
         let router = Router::new()
             .fallback(answer)
             .with_state(Arc::clone(&inside));
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
-            address,
+            served: Served::start(router).await,
             inside,
             requests,
-            _server: AbortOnDropHandle::new(server),
         }
     }
 
     pub(crate) fn client(&self) -> kube::Client {
-        let url = format!("http://{}", self.address).parse().unwrap();
-        let mut config = kube::Config::new(url);
-        // As the webhook has it: who watches waits by himself.
-        config.default_retry = false;
-        kube::Client::try_from(config).unwrap()
+        self.served.client()
     }
 
     /// Serves another path from now on.
