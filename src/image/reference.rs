@@ -244,10 +244,12 @@ mod tests {
             parsed("nvidia/cuda:12.6.3-base").to_string(),
             "docker.io/nvidia/cuda:12.6.3-base"
         );
-        assert_eq!(
-            parsed("index.docker.io/nvidia/cuda").to_string(),
-            "docker.io/nvidia/cuda:latest"
-        );
+        for host in ["index.docker.io", "registry-1.docker.io"] {
+            assert_eq!(
+                parsed(&format!("{host}/nvidia/cuda")).to_string(),
+                "docker.io/nvidia/cuda:latest"
+            );
+        }
         assert_eq!(
             parsed("docker.io/ubuntu:22.04").to_string(),
             "docker.io/library/ubuntu:22.04"

@@ -14,11 +14,13 @@ pub const MAX_TAG_BYTES: usize = 128;
 
 pub(super) const DEFAULT_REGISTRY: &str = "docker.io";
 pub(super) const OFFICIAL_PREFIX: &str = "library/";
-const LEGACY_DEFAULT_REGISTRY: &str = "index.docker.io";
+/// Other hosts of Docker Hub: its name of old (distribution's `legacyDefaultDomain`), and the host that answers for
+/// `docker.io` (containerd's `docker.DefaultHost`).
+const HUB_HOSTS: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 const DEFAULT_TAG: &str = "latest";
 const SHOWN_CHARACTERS: usize = 80;
 
-/// A registry host with its port, as written: `docker.io`, `nvcr.io`, `localhost:5000`, `[::1]:5000`.
+/// A registry host with its port, as written, but for Docker Hub's own hosts: `docker.io`, `nvcr.io`, `localhost:5000`, `[::1]:5000`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Registry(String);
 
@@ -57,7 +59,7 @@ impl FromStr for Registry {
         if !good_host || !port.is_none_or(is_port) {
             return Err(malformed(Part::Registry, text, RULE));
         }
-        if text == LEGACY_DEFAULT_REGISTRY {
+        if HUB_HOSTS.contains(&text) {
             return Ok(Self(DEFAULT_REGISTRY.to_owned()));
         }
         Ok(Self(text.to_owned()))
