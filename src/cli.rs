@@ -23,7 +23,7 @@ use crate::telemetry::LogFormat;
 
 pub use catalog::{CatalogArguments, CatalogKind, CatalogOutput};
 pub use check::{CheckArguments, CheckOutput, GpuName, GpuNameError, OnUnknown};
-pub use explain::ExplainArguments;
+pub use explain::{ExplainArguments, ExplainOutput};
 pub use nodes::{NodesArguments, NodesOutput};
 pub use shell::{CompletionArguments, ManArguments, VersionArguments, VersionOutput};
 pub use snapshot::SnapshotArguments;

@@ -3,6 +3,7 @@
 //! The text is docs/codes.md itself, so that terminal and documentation cannot differ.
 
 mod document;
+mod explanation;
 mod search;
 mod terminal;
 
@@ -10,10 +11,11 @@ use std::process::ExitCode;
 
 use super::UNUSABLE_INPUT;
 use super::table::{self, Breadth, Look, Table};
-use crate::cli;
+use crate::cli::{self, ExplainOutput};
 use crate::compat::catalog::ErrorText;
 use crate::compat::{Catalog, Code, CudaVersion};
 use document::{Document, Section};
+use explanation::Explanation;
 use search::Found;
 
 const CODES: &str = include_str!("../../docs/codes.md");
@@ -26,39 +28,63 @@ const PLACE: &str = "docs/codes.md";
 /// Output that cannot be written.
 pub fn explain(arguments: &cli::ExplainArguments) -> anyhow::Result<ExitCode> {
     let query = arguments.query.join(" ");
-    let colors = table::colors(arguments.color);
     let document = Document::new(CODES);
+    let Some((codes, error)) = asked(&query, &document) else {
+        return Ok(ExitCode::from(UNUSABLE_INPUT));
+    };
+    let explanation = Explanation::of(&codes, error, &document);
+    table::print(&match arguments.output {
+        ExplainOutput::Table => {
+            let colors = table::colors(arguments.color);
+            match (query.trim(), codes.first(), error) {
+                ("", _, _) => overview(&document, colors),
+                (_, Some(code), _) => about(&document, *code, colors),
+                (_, None, Some(error)) => uncoded(error),
+                (_, None, None) => String::new(),
+            }
+        }
+        ExplainOutput::Json => table::json(&explanation)?,
+        ExplainOutput::Yaml => table::yaml(&explanation)?,
+        ExplainOutput::Name => codes.iter().map(|code| format!("{code}\n")).collect(),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The codes and the error that a question is about; `None` if there is nothing like it, which is told.
+fn asked(
+    query: &str,
+    document: &Document<'static>,
+) -> Option<(Vec<Code>, Option<&'static ErrorText>)> {
     if query.trim().is_empty() {
-        table::print(&overview(&document, colors))?;
-        return Ok(ExitCode::SUCCESS);
+        return Some((Code::ALL.to_vec(), None));
     }
-    match search::find(&query, &document, Catalog::embedded()) {
-        Found::Code(code) => print_section(&document, code, colors)?,
+    match search::find(query, document, Catalog::embedded()) {
+        Found::Code(code) => Some((vec![code], None)),
         Found::Error { codes, error } => {
-            for line in hints(&query, &codes) {
+            for line in hints(query, &codes) {
                 eprintln!("gpu-capgate: {line}");
             }
-            match (codes.first(), error) {
-                (Some(code), _) => print_section(&document, *code, colors)?,
-                (None, Some(error)) => table::print(&uncoded(error))?,
-                (None, None) => {}
-            }
+            Some((codes, error))
         }
         Found::Nothing { near } => {
-            let near: String = near.iter().flat_map(|text| ["\n  ", text]).collect();
-            let meant = if near.is_empty() {
-                ""
-            } else {
-                "; did you mean one of these?"
-            };
-            let query: String = query.chars().take(200).collect();
-            eprintln!(
-                "gpu-capgate: error: no code and no known error is like {query:?}{meant}{near}"
-            );
-            return Ok(ExitCode::from(UNUSABLE_INPUT));
+            eprintln!("gpu-capgate: error: {}", not_found(query, &near));
+            None
         }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+fn not_found(query: &str, near: &[String]) -> String {
+    let near: String = near
+        .iter()
+        .flat_map(|text| ["\n  ", text.as_str()])
+        .collect();
+    let meant = if near.is_empty() {
+        ""
+    } else {
+        "; did you mean one of these?"
+    };
+    let query: String = query.chars().take(200).collect();
+    format!("no code and no known error is like {query:?}{meant}{near}")
 }
 
 /// The documentation of a code, for other forms of output.
@@ -98,10 +124,9 @@ fn overview(document: &Document<'_>, colors: bool) -> String {
     })
 }
 
-fn print_section(document: &Document<'_>, code: Code, colors: bool) -> anyhow::Result<()> {
-    document
-        .section(code)
-        .map_or(Ok(()), |section| table::print(&text_of(section, colors)))
+fn about(document: &Document<'_>, code: Code, colors: bool) -> String {
+    let section = document.section(code);
+    section.map_or_else(String::new, |section| text_of(section, colors))
 }
 
 fn text_of(section: &Section<'_>, colors: bool) -> String {

@@ -482,6 +482,50 @@ fn each_code_is_explained_with_its_level_remedy_and_the_date_of_the_facts() {
     }
 }
 
+#[test]
+fn programs_get_of_each_code_what_people_read() {
+    let json = |arguments: &[&str]| -> Value {
+        let arguments = [&["explain"], arguments, &["-o", "json"]].concat();
+        serde_json::from_str(&run(&arguments).out).unwrap()
+    };
+    let all = json(&[]);
+    assert_eq!(
+        (&all["apiVersion"], &all["kind"]),
+        (&"gpu-capgate.io/v1".into(), &"Explanation".into())
+    );
+    assert_eq!(all["codes"].as_array().unwrap().len(), Code::ALL.len());
+    for code in all["codes"].as_array().unwrap() {
+        for key in [
+            "level",
+            "meaning",
+            "cause",
+            "raisedWhen",
+            "message",
+            "whatToDo",
+            "sources",
+            "more",
+        ] {
+            let text = code[key].as_str().unwrap();
+            assert!(
+                !text.is_empty() && !text.contains("###"),
+                "{}: {key}: {text}",
+                code["code"]
+            );
+        }
+    }
+    let shm = json(&["shm"]);
+    assert_eq!(shm["codes"][0]["code"], "GPU-SHM");
+    assert_eq!(shm["codes"][0]["level"], "warn");
+    assert_eq!(shm["codes"][0]["errors"][1], "No space left on device");
+    assert_eq!(shm["codes"][0]["more"], "docs/codes.md#gpu-shm");
+    let error = json(&["CUDA", "error", "209"]);
+    assert_eq!(error["error"]["number"], 209);
+    assert_eq!(error["codes"][0]["code"], "GPU-ARCH");
+    let yaml = run(&["explain", "shm", "-o", "yaml"]).out;
+    assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap(), shm);
+    assert_eq!(run(&["explain", "shm", "-o", "name"]).out, "GPU-SHM\n");
+}
+
 /// Design 1.2 fixes the levels.
 #[test]
 fn levels_are_those_of_the_contract() {

@@ -44,6 +44,15 @@ impl<'a> Document<'a> {
     }
 }
 
+impl<'a> Section<'a> {
+    /// What stands below a heading, in Markdown; nothing if there is no such heading.
+    pub(super) fn below(&self, heading: &str) -> &'a str {
+        let parts = self.body.split("### ");
+        let mut found = parts.filter_map(|part| part.strip_prefix(heading)?.strip_prefix('\n'));
+        found.next().unwrap_or_default().trim()
+    }
+}
+
 fn section(text: &str) -> Option<Section<'_>> {
     let (heading, rest) = text.split_once('\n')?;
     let code = heading.trim().parse().ok()?;
