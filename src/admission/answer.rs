@@ -74,7 +74,6 @@ impl Answer {
     }
 
     /// All lines that warn, each once.
-    #[must_use]
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
         let mut seen = HashSet::new();
         let lines = self.findings.iter().chain(&self.advice);

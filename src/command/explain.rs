@@ -45,9 +45,15 @@ pub fn explain(arguments: &cli::ExplainArguments) -> anyhow::Result<ExitCode> {
         }
         ExplainOutput::Json => table::json(&explanation)?,
         ExplainOutput::Yaml => table::yaml(&explanation)?,
-        ExplainOutput::Name => codes.iter().map(|code| format!("{code}\n")).collect(),
+        ExplainOutput::Name => names(&codes),
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// One code a line.
+fn names(codes: &[Code]) -> String {
+    let words: Vec<String> = codes.iter().map(ToString::to_string).collect();
+    words.join("\n") + "\n"
 }
 
 /// The codes and the error that a question is about; `None` if there is nothing like it, which is told.

@@ -150,7 +150,7 @@ impl Judge<'_> {
             let answer = self.answer(&assessment, chosen);
             let number = self.told.documents.len();
             let results = results(&assessment, &self.assessor, number);
-            let mut told = self.told(object, &assessment, answer);
+            let mut told = self.told(object, &assessment, &answer);
             told.mode = mode;
             told.exemption = exemption.map(|exemption| exemption.reason().to_owned());
             if workload.groups.len() > 1 {
@@ -192,7 +192,7 @@ impl Judge<'_> {
         }
     }
 
-    fn told(&self, object: &Object, assessment: &Assessment<'_>, answer: Answer) -> Document {
+    fn told(&self, object: &Object, assessment: &Assessment<'_>, answer: &Answer) -> Document {
         let ruling = Ruling {
             decision: self.strictly(answer.decision, assessment),
             codes: answer.codes.clone(),
