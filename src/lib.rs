@@ -9,7 +9,7 @@
 //! | [`image`] | what software does an image hold? | `reference`, `evidence` |
 //! | [`cluster`] | what does a Pod ask for, which nodes could run it? | `manifest` reads, `workload` finds Pods, `demand` fills a `placement`, `schedule` asks the `fleet`, `watch` keeps it |
 //! | [`admission`] | the webhook: a review in, an answer out | `configuration` is what administrators chose, `serve` wires, `review` reads, `assess` joins, `decision` decides, `message` tells, `steer` moves |
-//! | [`node`] | the agent: GPUs in, labels and devices out | `serve` wires, `kubelet` and `plugin` talk to the kubelet, `labeller` to the API server |
+//! | [`node`] | the agent: GPUs in, labels and devices out | `serve` wires, `kubelet` and `plugin` talk to the kubelet, `labeller` to the API server, `attempts` and `counts` tell how they fare |
 //! | [`command`] | the same answers in a shell: `check`, `nodes`, `snapshot`, `explain`, `catalog` | one file a command |
 //! | [`cli`], [`telemetry`], [`lifecycle`] | arguments · logs, metric families · signals, readiness, health endpoint | |
 //!
