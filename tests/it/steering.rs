@@ -1,6 +1,8 @@
 //! Steering on a real cluster: the chart's registration, the API server's patching, and what the scheduler makes of it.
 //! Needs root on Linux.
 
+use gpu_capgate::admission::configuration::Configuration;
+use gpu_capgate::admission::drift::{self, Asked, Webhook};
 use gpu_capgate::labels;
 use gpu_capgate::node::inventory::Inventory;
 use serde_json::{Value, json};
@@ -22,6 +24,7 @@ fn real_cluster_keeps_pods_from_nodes_where_they_fail() {
     cluster.load_images();
     install(&cluster);
     both_registrations_hold_the_same_ca(&cluster);
+    the_registration_agrees_with_the_configuration(&cluster);
     the_webhook_may_change_nothing_but_its_ca(&cluster);
     stand_in_nodes(&cluster);
     a_pod_gets_the_affinity_and_the_reason(&cluster);
@@ -60,6 +63,14 @@ fn both_registrations_hold_the_same_ca(cluster: &Cluster) {
     let of_reviews = bundle("validating");
     assert!(!of_reviews.is_empty());
     assert_eq!(bundle("mutating"), of_reviews);
+}
+
+fn the_registration_agrees_with_the_configuration(cluster: &Cluster) {
+    let text = cluster.kubectl(&["get", REGISTRATION, "-o", "json"]);
+    let asked = Asked::to_steer(&serde_json::from_str(&text).unwrap());
+    let configuration = Configuration::default();
+    let found = drift::differences(Webhook::Steer, asked.as_ref(), &configuration);
+    assert_eq!(found, [].into());
 }
 
 fn the_webhook_may_change_nothing_but_its_ca(cluster: &Cluster) {
