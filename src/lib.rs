@@ -26,7 +26,7 @@
 //! admission: compat labels image cluster telemetry lifecycle
 //! node: compat labels telemetry lifecycle
 //! cli: compat labels image cluster admission node telemetry lifecycle
-//! command: cli compat labels image cluster admission
+//! command: cli compat labels image cluster admission telemetry
 //! main: cli command admission node telemetry lifecycle
 //! ```
 //!

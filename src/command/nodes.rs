@@ -11,6 +11,7 @@ use super::table::{self, Breadth, Look, Table};
 use super::{UNUSABLE_INPUT, markdown, source};
 use crate::cli::{NodesArguments, NodesOutput};
 use crate::compat::Catalog;
+use crate::telemetry::with_causes;
 use row::Inventory;
 
 /// Runs `nodes` and tells the exit code. What cannot be used is reported here, since it has an exit code of its own.
@@ -22,7 +23,7 @@ pub fn nodes(arguments: &NodesArguments) -> anyhow::Result<ExitCode> {
     let loaded = match source::fleet(&arguments.source, catalog) {
         Ok(loaded) => loaded,
         Err(error) => {
-            chat(&format!("error: {:#}", anyhow::Error::new(error)));
+            chat(&format!("error: {}", with_causes(&error)));
             return Ok(ExitCode::from(UNUSABLE_INPUT));
         }
     };

@@ -10,6 +10,7 @@ use super::{UNUSABLE_INPUT, source, table};
 use crate::cli::SnapshotArguments;
 use crate::cluster::fleet::{Listing, Names, Snapshot};
 use crate::compat::Catalog;
+use crate::telemetry::with_causes;
 
 /// Runs `snapshot` and tells the exit code. What cannot be used is reported here, since it has an exit code of its own.
 ///
@@ -19,7 +20,7 @@ pub fn snapshot(arguments: &SnapshotArguments) -> anyhow::Result<ExitCode> {
     let (mut listing, notes) = match source::listing(&arguments.source, Catalog::embedded()) {
         Ok(read) => read,
         Err(error) => {
-            chat(&format!("error: {:#}", anyhow::Error::new(error)));
+            chat(&format!("error: {}", with_causes(&error)));
             return Ok(ExitCode::from(UNUSABLE_INPUT));
         }
     };
