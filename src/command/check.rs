@@ -14,11 +14,12 @@ mod workloads;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::UNUSABLE_INPUT;
+use super::{UNUSABLE_INPUT, files};
 use crate::admission::decision::Decision;
 use crate::cli::CheckArguments;
 use crate::image::evidence::Knowledge;
 use crate::image::repositories::{Repositories, RepositoriesError};
+use crate::telemetry::with_causes;
 
 pub use configuration::ConfigurationError;
 pub use hosts::HostError;
@@ -59,13 +60,19 @@ pub enum CheckError {
 /// None today; the signature is that of all commands.
 pub fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let code = run(arguments).unwrap_or_else(|error| {
-        chat(&format!("error: {:#}", anyhow::Error::new(error)));
+        chat(&format!("error: {}", with_causes(&error)));
         UNUSABLE_INPUT
     });
     Ok(ExitCode::from(code))
 }
 
 fn run(arguments: &CheckArguments) -> Result<u8, CheckError> {
+    files::once(&[
+        ("--filename", &arguments.filename),
+        ("--nodes", &arguments.source.nodes),
+        ("--config", arguments.config.as_slice()),
+    ])
+    .map_err(WorkloadsError::File)?;
     let configuration = configuration::chosen(arguments)?;
     let repositories = Repositories::bundled()?;
     let knowledge = Knowledge {

@@ -38,6 +38,16 @@ pub enum FileError {
         #[source]
         source: io::Error,
     },
+    /// Standard input is named twice: it is empty the second time.
+    #[error(
+        "{first} - and {second} -: standard input can be read once: write one of the two to a file"
+    )]
+    Twice {
+        /// An option.
+        first: &'static str,
+        /// Another one, or the same.
+        second: &'static str,
+    },
     /// More than is read of one file.
     #[error("{option} {path}: more than {limit} bytes: {remedy}", path = path.display())]
     TooLarge {
@@ -66,6 +76,18 @@ pub enum FileError {
         /// The folder.
         path: PathBuf,
     },
+}
+
+/// Holds that of all options and what they name standard input is named at most once.
+pub(super) fn once(options: &[(&'static str, &[PathBuf])]) -> Result<(), FileError> {
+    let all = options
+        .iter()
+        .flat_map(|(option, paths)| paths.iter().map(move |path| (*option, path)));
+    let mut named = all.filter(|(_, path)| path.as_os_str() == STANDARD_INPUT);
+    match (named.next(), named.next()) {
+        (Some((first, _)), Some((second, _))) => Err(FileError::Twice { first, second }),
+        (Some(_) | None, Some(_) | None) => Ok(()),
+    }
 }
 
 impl Files<'_> {

@@ -9,7 +9,7 @@ mod workloads;
 
 use std::path::PathBuf;
 
-use super::files::{FileError, Files};
+use super::files::{self, FileError, Files};
 use crate::cli::SourceArguments;
 use crate::cluster::fleet::{
     DeclaredPool, Fleet, Listing, ListingError, MAX_SOURCE_BYTES, Settings,
@@ -46,8 +46,8 @@ pub enum SourceError {
     Cluster(#[from] ClusterError),
     /// Nothing that was read is a node.
     #[error(
-        "--nodes {}: no Node in it{}: make the file with \"kubectl get nodes -o yaml\" or with \"gpu-capgate snapshot\"",
-        places(.paths), broken(.errors)
+        "--nodes {}: no Node in it{}: make the file with \"kubectl get nodes -o yaml\" or with \"gpu-capgate snapshot\"{}",
+        places(.paths), if .errors.is_empty() { "" } else { " that can be used" }, broken(.errors)
     )]
     NoNodes {
         /// What was read.
@@ -66,12 +66,7 @@ fn places(paths: &[PathBuf]) -> String {
 }
 
 fn broken(errors: &[ListingError]) -> String {
-    let lines: Vec<String> = errors.iter().map(|error| format!("\n  {error}")).collect();
-    if lines.is_empty() {
-        String::new()
-    } else {
-        format!(" that can be used:{}\n", lines.concat())
-    }
+    errors.iter().map(|error| format!("\n  {error}")).collect()
 }
 
 /// How nodes are read.
@@ -168,6 +163,7 @@ fn read<'a>(
         let notes = cluster::read(arguments, &mut listing)?;
         return Ok((listing, notes));
     }
+    files::once(&[("--nodes", &arguments.nodes)])?;
     let files = Files {
         option: "--nodes",
         paths: &arguments.nodes,

@@ -122,6 +122,40 @@ fn input_without_nodes_ends_with_two_and_says_how_to_make_some() {
 }
 
 #[test]
+fn broken_input_without_nodes_says_first_how_to_make_some_and_then_what_is_broken() {
+    let run = run_with_input(&["nodes", "--nodes", "-"], b"\xff\n");
+    assert_eq!(run.code, Some(2));
+    assert_eq!(
+        run.stderr,
+        "gpu-capgate: error: --nodes -: no Node in it that can be used: make the file with \"kubectl get nodes -o yaml\" or with \"gpu-capgate snapshot\"
+  standard input:1:1: this byte is not UTF-8: save the file as plain text in UTF-8\n"
+    );
+}
+
+#[test]
+fn standard_input_that_is_named_twice_is_refused() {
+    let pod = b"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n";
+    let told = |arguments: &[&str]| {
+        let run = run_with_input(arguments, pod);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+        run.stderr
+    };
+    let once = "standard input can be read once: write one of the two to a file\n";
+    assert_eq!(
+        told(&["nodes", "--nodes", "-", "--nodes", "-"]),
+        format!("gpu-capgate: error: --nodes - and --nodes -: {once}")
+    );
+    assert_eq!(
+        told(&["check", "-f", "-", "--nodes", "-"]),
+        format!("gpu-capgate: error: --filename - and --nodes -: {once}")
+    );
+    assert_eq!(
+        told(&["check", "-f", "-", "--gpu", "L4", "--config", "-"]),
+        format!("gpu-capgate: error: --filename - and --config -: {once}")
+    );
+}
+
+#[test]
 fn files_that_cannot_be_read_end_with_two() {
     let empty = tempfile::tempdir().unwrap();
     let cases = [

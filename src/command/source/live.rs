@@ -35,9 +35,15 @@ const CONTEXTS_SHOWN: usize = 20;
 pub enum ClusterError {
     /// No kubeconfig, or one that cannot be used.
     #[error(
-        "no cluster to read: the kubeconfig cannot be used (name one with --kubeconfig, or nodes from a file with --nodes)"
+        "no cluster to read: {place} cannot be used (name one with --kubeconfig, or nodes from a file with --nodes)"
     )]
-    Kubeconfig(#[source] Box<KubeconfigError>),
+    Kubeconfig {
+        /// Where it is, or was looked for.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<KubeconfigError>,
+    },
     /// A context that is not there.
     #[error("--context {name:?}: the kubeconfig has no such context; it has {}", listed(.known))]
     NoContext {
@@ -72,7 +78,9 @@ pub enum ClusterError {
         resource: String,
     },
     /// No answer, or one that cannot be understood.
-    #[error("{address} gives no usable answer for {path}")]
+    #[error(
+        "{address} gives no usable answer for {path} (see whether \"kubectl get --raw {path}\" has one, or read a file with --nodes)"
+    )]
     Unreachable {
         /// The API server.
         address: String,
@@ -168,7 +176,10 @@ pub(super) fn with_cluster<T>(
 }
 
 async fn config(arguments: &SourceArguments) -> Result<Config, ClusterError> {
-    let unusable = |error| ClusterError::Kubeconfig(Box::new(error));
+    let unusable = |error| ClusterError::Kubeconfig {
+        place: place(arguments.kubeconfig.as_deref()),
+        source: Box::new(error),
+    };
     let kubeconfig = match (
         kubeconfig(arguments.kubeconfig.as_deref()),
         arguments.is_given(),
@@ -198,6 +209,13 @@ async fn config(arguments: &SourceArguments) -> Result<Config, ClusterError> {
     };
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
     config.map(bounded).map_err(unusable)
+}
+
+fn place(path: Option<&Path>) -> String {
+    match path {
+        Some(path) => format!("--kubeconfig {}", path.display()),
+        None => "the kubeconfig (of KUBECONFIG, else ~/.kube/config)".to_owned(),
+    }
 }
 
 fn kubeconfig(path: Option<&Path>) -> Result<Kubeconfig, KubeconfigError> {

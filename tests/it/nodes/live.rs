@@ -192,6 +192,37 @@ fn a_context_that_is_not_there_is_told_with_those_that_are() {
     );
 }
 
+#[test]
+fn a_cluster_that_cannot_be_reached_is_told_once_with_its_address_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = kubeconfig(folder.path(), "127.0.0.1:1");
+    let run = run_with_input(&["nodes", "--kubeconfig", path.to_str().unwrap()], b"");
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    let told = run.stderr;
+    let begins = "gpu-capgate: error: http://127.0.0.1:1/ gives no usable answer for /api/v1/nodes (see whether \"kubectl get --raw /api/v1/nodes\" has one, or read a file with --nodes): ";
+    assert!(told.starts_with(begins), "{told}");
+    assert_eq!(told.matches("(Connect)").count(), 1, "{told}");
+    assert!(told.contains("Connection refused"), "{told}");
+}
+
+#[test]
+fn a_kubeconfig_that_cannot_be_used_is_named() {
+    let told = |arguments: &[&str]| {
+        let run = run_with_input(arguments, b"");
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+        run.stderr
+    };
+    let named = told(&["nodes", "--kubeconfig", "no-such-file"]);
+    let begins = "gpu-capgate: error: no cluster to read: --kubeconfig no-such-file cannot be used (name one with --kubeconfig, or nodes from a file with --nodes): ";
+    assert!(named.starts_with(begins), "{named}");
+    assert_eq!(named.matches("No such file").count(), 1, "{named}");
+    let usual = told(&["nodes"]);
+    assert!(
+        usual.contains("the kubeconfig (of KUBECONFIG, else ~/.kube/config) cannot be used"),
+        "{usual}"
+    );
+}
+
 #[tokio::test]
 async fn workloads_come_from_the_top_and_from_every_kind_that_is_served() {
     let meta = |name: &str, owner: Option<&str>| match owner {
