@@ -66,7 +66,8 @@ fn places(paths: &[PathBuf]) -> String {
 }
 
 fn broken(errors: &[ListingError]) -> String {
-    errors.iter().map(|error| format!("\n  {error}")).collect()
+    let lines: Vec<String> = errors.iter().map(|error| format!("\n  {error}")).collect();
+    lines.concat()
 }
 
 /// How nodes are read.
