@@ -1,6 +1,8 @@
 //! The whole product on a real cluster: API server, scheduler, kubelet, containerd, Helm. Needs root on Linux.
 
+pub(crate) mod chart;
 pub(crate) mod harness;
+pub(crate) mod objects;
 
 use harness::{Cluster, Outcome, Ran, until};
 
@@ -228,7 +230,8 @@ fn an_upgrade_keeps_the_webhook_trusted(cluster: &Cluster) {
     };
     let before = bundle();
     assert!(!before.is_empty());
-    upgrade(cluster, "--set=logLevel=debug");
+    let debug = ["--reuse-values", "--set=logLevel=debug"];
+    chart::apply(cluster, &[&debug[..], &chart::WAIT].concat());
     assert_eq!(bundle(), before);
     let refused = cluster.run("kubectl", &["apply", "-f", "demo/train-cuda12.8.yaml"]);
     assert_eq!(
@@ -238,30 +241,10 @@ fn an_upgrade_keeps_the_webhook_trusted(cluster: &Cluster) {
     );
 }
 
-fn upgrade(cluster: &Cluster, value: &str) {
-    cluster.succeeds(
-        "helm",
-        &[
-            "upgrade",
-            "gpu-capgate",
-            "charts/gpu-capgate",
-            "--namespace=gpu-capgate",
-            "--reuse-values",
-            value,
-            "--wait",
-            "--timeout=90s",
-            "--hide-notes",
-        ],
-    );
-}
-
 fn an_upgrade_to_another_mode_is_in_force_without_a_restart(cluster: &Cluster) {
-    let webhook = [
-        "--namespace=gpu-capgate",
-        "-l=app.kubernetes.io/component=webhook",
-    ];
     let template = "-o=jsonpath={.items[*].metadata.generation}";
-    let template = || cluster.kubectl(&[&["get", "deployments", template][..], &webhook].concat());
+    let template = ["get", "deployments", template];
+    let template = || cluster.kubectl(&[&template[..], &chart::WEBHOOK_PODS].concat());
     let try_it = ["apply", "--dry-run=server", "-f=demo/train-cuda12.8.yaml"];
     for (mode, code, stderr) in [
         (
@@ -272,10 +255,7 @@ fn an_upgrade_to_another_mode_is_in_force_without_a_restart(cluster: &Cluster) {
         ("enforce", 1, REFUSAL.to_owned()),
     ] {
         let before = template();
-        upgrade(cluster, &format!("--set=webhook.config.mode={mode}"));
-        // The kubelet looks at a Pod's ConfigMaps once a minute, and whenever the Pod changes.
-        let told = format!("told={mode}");
-        cluster.kubectl(&[&["annotate", "--overwrite", "pods", &told][..], &webhook].concat());
+        chart::reconfigure(cluster, &format!("webhook.config.mode={mode}"), mode);
         until("both replicas have the new mode", || {
             let ran: Vec<Ran> = (0..8).map(|_| cluster.run("kubectl", &try_it)).collect();
             ran.iter().all(|ran| {

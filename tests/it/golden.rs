@@ -10,6 +10,7 @@ use std::{env, fs};
 
 use serde_json::Value;
 
+use crate::cluster::chart;
 use crate::cluster::harness::{Cluster, Outcome, until};
 use crate::registration::serve_all_kinds;
 
@@ -58,21 +59,11 @@ fn every_message_in_the_documentation_is_one_that_kubectl_shows() {
 }
 
 fn install(cluster: &Cluster) {
-    cluster.succeeds(
-        "helm",
-        &[
-            "install",
-            "gpu-capgate",
-            "charts/gpu-capgate",
-            "--namespace=gpu-capgate",
-            "--create-namespace",
-            "--values=tests/golden/values.yaml",
-            "--set-file=webhook.config.overlay=examples/aliases.toml",
-            "--wait",
-            "--timeout=90s",
-            "--hide-notes",
-        ],
-    );
+    let values = [
+        "--values=tests/golden/values.yaml",
+        "--set-file=webhook.config.overlay=examples/aliases.toml",
+    ];
+    chart::apply(cluster, &[&values[..], &chart::WAIT].concat());
     cluster.kubectl(&["create", "namespace", "research"]);
     cluster.kubectl(&["create", "-f", "tests/golden/runtimeclass.yaml"]);
 }

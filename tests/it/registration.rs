@@ -6,7 +6,8 @@ use gpu_capgate::admission::drift::{self, Asked, Webhook};
 use gpu_capgate::cluster::workload::{Kind, Kinds, Shape, Template};
 use serde_json::{Value, json};
 
-use crate::cluster::harness::{Cluster, Outcome, Ran, until};
+use crate::cluster::chart;
+use crate::cluster::harness::{Cluster, Outcome, until};
 
 const NAMESPACE: &str = "gpu-capgate";
 const REGISTRATION: &str = "validatingwebhookconfiguration/gpu-capgate-webhook";
@@ -36,17 +37,8 @@ fn real_cluster_asks_about_what_asks_for_gpus_and_nothing_else() {
 }
 
 fn install(cluster: &Cluster, more: &[&str]) {
-    let first = [
-        "upgrade",
-        "--install",
-        "gpu-capgate",
-        "charts/gpu-capgate",
-        "--namespace=gpu-capgate",
-        "--create-namespace",
-        "--hide-notes",
-        "--set=webhook.failurePolicy=Fail",
-    ];
-    cluster.succeeds("helm", &[&first[..], more].concat());
+    let fail = "--set=webhook.failurePolicy=Fail";
+    chart::apply(cluster, &[&[fail][..], more].concat());
     until("the API server knows of the registration", || {
         asked(cluster, &pod(&json!({"containers": [container("1")]})))
     });
@@ -88,8 +80,7 @@ pub(crate) fn serve_all_kinds(cluster: &Cluster) {
             names.push(format!("crd/{name}"));
         }
     }
-    let made = create(cluster, &definitions, &[]);
-    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    cluster.create(&definitions);
     let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     cluster.kubectl(&[&wait[..], &names].concat());
@@ -114,7 +105,7 @@ fn every_template_of_every_kind_is_asked_about(cluster: &Cluster) {
             objects.extend(entry.template.iter().map(asking));
         }
     }
-    let made = create(cluster, &objects, &["--dry-run=server"]);
+    let made = cluster.write("create", &objects, &["--dry-run=server"]);
     assert_eq!(made.stdout, "", "nobody asked about these");
     let refusals = made.stderr.lines().filter(|line| line.contains(ASKED));
     assert_eq!(refusals.count(), objects.len(), "{}", made.stderr);
@@ -233,12 +224,13 @@ fn our_own_pods_and_exempt_namespaces_are_left_alone(cluster: &Cluster) {
         });
         until("it is left alone", || {
             let flag = format!("--namespace={namespace}");
-            create(
-                cluster,
-                std::slice::from_ref(&gpu),
-                &[&flag, "--dry-run=server"],
-            )
-            .code
+            cluster
+                .write(
+                    "create",
+                    std::slice::from_ref(&gpu),
+                    &[&flag, "--dry-run=server"],
+                )
+                .code
                 == Some(0)
         });
     }
@@ -251,8 +243,8 @@ fn our_own_pods_and_exempt_namespaces_are_left_alone(cluster: &Cluster) {
     ];
     cluster.kubectl(&label);
     until("a namespace in another mode is asked about", || {
-        let made = create(
-            cluster,
+        let made = cluster.write(
+            "create",
             std::slice::from_ref(&gpu),
             &["--namespace=quiet", "--dry-run=server"],
         );
@@ -524,20 +516,13 @@ fn pod(spec: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "try"}, "spec": spec})
 }
 
-fn create(cluster: &Cluster, objects: &[Value], more: &[&str]) -> Ran {
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-    let file = cluster.state().join("objects.json");
-    std::fs::write(&file, list.to_string()).unwrap();
-    let file = format!("--filename={}", file.display());
-    cluster.run(
-        "kubectl",
-        &[&["create", &file, "--validate=false"], more].concat(),
-    )
-}
-
 /// Whether the API server asked the webhook about an object; if not, it must have taken it.
 fn asked(cluster: &Cluster, object: &Value) -> bool {
-    let made = create(cluster, std::slice::from_ref(object), &["--dry-run=server"]);
+    let made = cluster.write(
+        "create",
+        std::slice::from_ref(object),
+        &["--dry-run=server"],
+    );
     if made.code == Some(0) {
         return false;
     }
@@ -546,7 +531,7 @@ fn asked(cluster: &Cluster, object: &Value) -> bool {
 }
 
 fn assert_left_alone(cluster: &Cluster, objects: &[Value]) {
-    let made = create(cluster, objects, &["--dry-run=server"]);
+    let made = cluster.write("create", objects, &["--dry-run=server"]);
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     assert_eq!(
         made.stdout.lines().count(),

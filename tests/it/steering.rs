@@ -3,12 +3,12 @@
 
 use gpu_capgate::admission::configuration::Configuration;
 use gpu_capgate::admission::drift::{self, Asked, Webhook};
-use gpu_capgate::labels;
-use gpu_capgate::node::inventory::Inventory;
 use serde_json::{Value, json};
 
+use crate::cluster::chart;
 use crate::cluster::harness::{Cluster, Outcome, Ran, until};
-use crate::support::gpu;
+use crate::cluster::objects::{P100, T4, gpu_pod, node};
+use crate::webhook::WITHOUT_SM_60;
 
 const REGISTRATION: &str = "mutatingwebhookconfiguration/gpu-capgate-webhook";
 const WHY: &str = "nodeAffinity gpu-capgate.io/compute.min Gt \"74\": image has no GPU code for Tesla P100-PCIE-16GB (sm_60) \
@@ -35,23 +35,17 @@ fn real_cluster_keeps_pods_from_nodes_where_they_fail() {
     cluster.passed();
 }
 
-fn helm(cluster: &Cluster, more: &[&str]) {
-    let first = [
-        "upgrade",
-        "--install",
-        "gpu-capgate",
-        "charts/gpu-capgate",
-        "--namespace=gpu-capgate",
-        "--create-namespace",
-        "--hide-notes",
-        "--set=agent.enabled=false",
-    ];
-    cluster.succeeds("helm", &[&first[..], more].concat());
-}
+const OFF: [&str; 2] = [
+    "--set=agent.enabled=false",
+    "--set=webhook.steer.enabled=false",
+];
+const ON: [&str; 2] = [
+    "--set=agent.enabled=false",
+    "--set=webhook.steer.enabled=true",
+];
 
 fn install(cluster: &Cluster) {
-    let steer = "--set=webhook.steer.enabled=true";
-    helm(cluster, &[steer, "--wait", "--timeout=90s"]);
+    chart::apply(cluster, &[&ON[..], &chart::WAIT].concat());
 }
 
 fn both_registrations_hold_the_same_ca(cluster: &Cluster) {
@@ -115,26 +109,6 @@ fn the_webhook_may_change_nothing_but_its_ca(cluster: &Cluster) {
     }
 }
 
-/// A node that the agent would have written, of which there is no machine.
-fn node(name: &str, product: &str, capability: &str, gpus: &str) -> Value {
-    let gpu = gpu("GPU-1", product, capability);
-    let inventory = format!("{{driver: 570.86.15, cuda: \"12.8\", gpus: [{gpu}]}}");
-    let written = Inventory::parse(&inventory).unwrap().node_gpus("boot-1");
-    let written = labels::encode(&written);
-    let resources = json!({"cpu": "8", "memory": "32Gi", "pods": "50", "nvidia.com/gpu": gpus});
-    json!({
-        "apiVersion": "v1", "kind": "Node",
-        "metadata": {"name": name, "labels": written.labels, "annotations": written.annotations},
-        "status": {
-            "capacity": resources, "allocatable": resources,
-            "conditions": [{"type": "Ready", "status": "True"}],
-            "nodeInfo": {"bootID": "boot-1", "architecture": "amd64", "operatingSystem": "linux", "machineID": "",
-                "systemUUID": "", "kernelVersion": "", "osImage": "", "containerRuntimeVersion": "", "kubeletVersion": "",
-                "kubeProxyVersion": ""},
-        },
-    })
-}
-
 /// Nobody may miss their kubelets, so the controllers end first.
 fn stand_in_nodes(cluster: &Cluster) {
     let account = ["wait", "serviceaccount/default", "--for=create"];
@@ -146,33 +120,17 @@ fn stand_in_nodes(cluster: &Cluster) {
     cluster.kubectl(&[&account[..], &["--namespace=still"]].concat());
     cluster.kubectl(&["label", "namespace", "still", "gpu-capgate.io/steer=false"]);
     cluster.stop_controllers();
-    let nodes = [
-        node("old", "Tesla P100-PCIE-16GB", "6.0", "4"),
-        node("new", "Tesla T4", "7.5", "1"),
-    ];
-    assert_eq!(create(cluster, &nodes, &[]).code, Some(0));
+    cluster.create(&[node("old", &[P100], 4), node("new", &[T4], 1)]);
     let taint = "node.kubernetes.io/not-ready-";
     cluster.kubectl(&["taint", "node", "old", "new", taint]);
 }
 
 fn pod(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-        "spec": {"containers": [{"name": "train", "image": "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime",
-            "resources": {"limits": {"nvidia.com/gpu": "1"}}}]},
-    })
+    gpu_pod(name, WITHOUT_SM_60)
 }
 
 fn create(cluster: &Cluster, objects: &[Value], more: &[&str]) -> Ran {
-    write(cluster, "create", objects, more)
-}
-
-fn write(cluster: &Cluster, verb: &str, objects: &[Value], more: &[&str]) -> Ran {
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-    let file = cluster.state().join("steering.json");
-    std::fs::write(&file, list.to_string()).unwrap();
-    let file = format!("--filename={}", file.display());
-    cluster.run("kubectl", &[&[verb, &file], more].concat())
+    cluster.write("create", objects, more)
 }
 
 fn get(cluster: &Cluster, pod: &str) -> Value {
@@ -246,7 +204,7 @@ fn what_is_not_ours_to_steer_stays_as_it_is(cluster: &Cluster) {
 
 /// What the documentation says of bare Pods.
 fn a_manifest_can_be_applied_again_unless_it_has_terms_of_its_own(cluster: &Cluster) {
-    let apply = |pod: &Value| write(cluster, "apply", std::slice::from_ref(pod), &[]);
+    let apply = |pod: &Value| cluster.write("apply", std::slice::from_ref(pod), &[]);
     let plain = pod("plain");
     assert!(apply(&plain).stdout.ends_with(" created\n"));
     assert!(apply(&plain).stdout.ends_with(" unchanged\n"));
@@ -265,7 +223,7 @@ fn a_manifest_can_be_applied_again_unless_it_has_terms_of_its_own(cluster: &Clus
 }
 
 fn switched_off_nothing_is_left_of_it(cluster: &Cluster) {
-    helm(cluster, &["--set=webhook.steer.enabled=false"]);
+    chart::apply(cluster, &OFF);
     let found = cluster.run("kubectl", &["get", REGISTRATION]);
     assert!(found.stderr.contains("NotFound"), "{found:?}");
     let made = create(cluster, &[pod("three")], &[]);
