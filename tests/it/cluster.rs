@@ -1,6 +1,7 @@
 //! The whole product on a real cluster: API server, scheduler, kubelet, containerd, Helm. Needs root on Linux.
 
 pub(crate) mod chart;
+pub(crate) mod credentials;
 pub(crate) mod harness;
 pub(crate) mod objects;
 

@@ -6,7 +6,8 @@ use gpu_capgate::admission::drift::{self, Asked, Webhook};
 use gpu_capgate::cluster::workload::{Kind, Kinds, Shape, Template};
 use serde_json::{Value, json};
 
-use crate::cluster::chart;
+use crate::cluster::chart::{self, of_webhook_pods};
+use crate::cluster::credentials::Thief;
 use crate::cluster::harness::{Cluster, Outcome, until};
 
 const NAMESPACE: &str = "gpu-capgate";
@@ -284,75 +285,22 @@ fn differences(cluster: &Cluster) -> Vec<String> {
 }
 
 fn the_webhook_may_change_nothing_but_its_ca(cluster: &Cluster) {
-    let account = "--as=system:serviceaccount:gpu-capgate:gpu-capgate-webhook";
-    let patched = |path: &str, value: Value| {
-        let patch = json!([{"op": "add", "path": path, "value": value}]).to_string();
-        cluster.run(
-            "kubectl",
-            &["patch", REGISTRATION, account, "--type=json", "-p", &patch],
-        )
-    };
-    let bundle = cluster.succeeds(
-        "bash",
-        &["-c", "base64 -w0 < \"$CLUSTER_STATE/pki/ca.crt\""],
-    );
-    let allowed = patched("/webhooks/0/clientConfig/caBundle", json!(bundle));
-    assert_eq!(allowed.code, Some(0), "{allowed:?}");
-    let rule = json!({"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["secrets"]});
-    for (path, value) in [
-        (
-            "/webhooks/0/clientConfig",
-            json!({"url": "https://192.0.2.9/validate"}),
-        ),
-        ("/webhooks/0/clientConfig/service/name", json!("other")),
-        ("/webhooks/0/clientConfig/service/path", json!("/other")),
-        ("/webhooks/0/rules/-", rule),
-        ("/webhooks/0/failurePolicy", json!("Ignore")),
-        ("/webhooks/0/matchPolicy", json!("Exact")),
-        ("/webhooks/0/namespaceSelector", json!({})),
-        (
-            "/webhooks/0/objectSelector",
-            json!({"matchLabels": {"a": "b"}}),
-        ),
-        ("/webhooks/0/timeoutSeconds", json!(30)),
-        ("/webhooks/0/sideEffects", json!("None")),
-        ("/webhooks/0/matchConditions", json!([])),
-        ("/webhooks/0/name", json!("other.gpu-capgate.io")),
-        ("/metadata/labels/a", json!("b")),
-        ("/metadata/annotations/a", json!("b")),
-        ("/metadata/finalizers", json!(["example.com/stay"])),
-    ] {
-        let refused = patched(path, value);
-        assert_eq!(refused.code, Some(1), "{path}: {refused:?}");
-        assert!(
-            refused
-                .stderr
-                .contains("may change nothing of its registration but clientConfig.caBundle"),
-            "{path}: {}",
-            refused.stderr
-        );
-    }
+    until("the webhook has a Pod", || {
+        !of_webhook_pods(cluster, ".metadata.name").is_empty()
+    });
+    let thief = Thief::of_bound_token(cluster);
+    thief.may_change_only_the_ca_of(REGISTRATION);
     for (verb, what) in [
         ("patch", "validatingwebhookconfiguration/other"),
         ("create", "validatingwebhookconfiguration"),
+        ("patch", "mutatingwebhookconfiguration/gpu-capgate-webhook"),
         ("patch", "secret/other"),
         ("list", "secrets"),
         ("create", "pods"),
     ] {
-        let asked = [
-            "auth",
-            "can-i",
-            verb,
-            what,
-            account,
-            "--namespace=gpu-capgate",
-        ];
-        assert_eq!(
-            cluster.run("kubectl", &asked).stdout.trim(),
-            "no",
-            "{verb} {what}"
-        );
+        assert!(!thief.may(verb, what), "{verb} {what}");
     }
+    assert!(thief.may("patch", "secret/gpu-capgate-webhook-ca"));
 }
 
 /// The real admission plugin on Pods as the chart renders them: the webhook's meet the strictest level, and the agent's

@@ -1,4 +1,4 @@
-//! The chart in the test cluster: installed, upgraded.
+//! The chart in the test cluster: installed, upgraded, and its webhook's Pods.
 
 use super::harness::Cluster;
 
@@ -32,4 +32,11 @@ pub(crate) fn reconfigure(cluster: &Cluster, values: &str, word: &str) {
     let told = format!("told={word}");
     let annotate = ["annotate", "--overwrite", "pods", &told];
     cluster.kubectl(&[&annotate[..], &WEBHOOK_PODS].concat());
+}
+
+/// One field of each of the webhook's Pods, as a jsonpath below the Pod.
+pub(crate) fn of_webhook_pods(cluster: &Cluster, field: &str) -> Vec<String> {
+    let path = format!("-o=jsonpath={{range .items[*]}}{{{field}}}{{\"\\n\"}}{{end}}");
+    let told = cluster.kubectl(&[&["get", "pods", &path][..], &WEBHOOK_PODS].concat());
+    told.lines().map(str::to_owned).collect()
 }
