@@ -25,6 +25,7 @@ fn real_cluster_keeps_pods_from_nodes_where_they_fail() {
     };
     cluster.load_images();
     install(&cluster);
+    an_upgrade_switches_it_on(&cluster);
     both_registrations_hold_the_same_ca(&cluster);
     the_registration_agrees_with_the_configuration(&cluster);
     the_webhook_may_change_nothing_but_its_ca(&cluster);
@@ -46,8 +47,21 @@ const ON: [&str; 2] = [
     "--set=webhook.steer.enabled=true",
 ];
 
+/// An installation that has run without it for a while.
 fn install(cluster: &Cluster) {
+    chart::apply(cluster, &[&OFF[..], &chart::WAIT].concat());
+    let found = cluster.run("kubectl", &["get", STEERING]);
+    assert!(found.stderr.contains("NotFound"), "{found:?}");
+    let thief = Thief::of_mounted_token(cluster);
+    assert!(!thief.may("get", STEERING));
+}
+
+fn an_upgrade_switches_it_on(cluster: &Cluster) {
     chart::apply(cluster, &[&ON[..], &chart::WAIT].concat());
+    // The object may come after the replicas have first looked for it.
+    until("the replicas have taken it up", || {
+        !bundle(cluster, STEERING).is_empty()
+    });
 }
 
 fn bundle(cluster: &Cluster, registration: &str) -> String {
