@@ -32,10 +32,12 @@ fn real_cluster_kubectl_shows_what_the_golden_files_say() {
     install(&cluster);
     let mut golden = Golden::default();
     add_nodes(&cluster, "examples/nodes.yaml", "edge-1");
-    golden.compare(&cluster, &manifests("examples"));
+    golden.compare(&cluster, &manifests("examples"), &[]);
     add_nodes(&cluster, "tests/golden/nodes.yaml", "strange-1");
-    golden.compare(&cluster, &manifests("tests/golden/objects"));
+    golden.compare(&cluster, &manifests("tests/golden/objects"), &[]);
     real_objects_are_told_the_same(&cluster);
+    refuse_partial_fits(&cluster);
+    golden.compare(&cluster, &manifests("tests/golden/strict"), &["--strict"]);
     nodes_that_are_not_ready_change_nothing(&cluster);
     golden.end();
     cluster.passed();
@@ -84,6 +86,15 @@ fn add_nodes(cluster: &Cluster, file: &str, last: &str) {
     });
 }
 
+/// From now on, what runs on some of its nodes only is refused.
+fn refuse_partial_fits(cluster: &Cluster) {
+    chart::reconfigure(cluster, "webhook.config.partialFit=deny", "strict");
+    let manifest = Path::new("tests/golden/objects/partial-job.yaml");
+    until("partial fits are refused", || {
+        apply(cluster, manifest).contains(DENIED)
+    });
+}
+
 /// The files of a folder that hold objects to apply, by name.
 fn manifests(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap();
@@ -104,14 +115,15 @@ struct Golden {
 }
 
 impl Golden {
-    fn compare(&mut self, cluster: &Cluster, manifests: &[PathBuf]) {
+    /// `check` is asked too, with options that stand for how the webhook is configured.
+    fn compare(&mut self, cluster: &Cluster, manifests: &[PathBuf], options: &[&str]) {
         let nodes = cluster.state().join("nodes.json");
         let listed = cluster.kubectl(&["get", "nodes,runtimeclasses", "-o", "json"]);
         fs::write(&nodes, listed).unwrap();
         for manifest in manifests {
             let shown = apply(cluster, manifest);
             self.compare_one(manifest, &shown);
-            check_says_the_same(manifest, &nodes, &shown);
+            check_says_the_same(manifest, &nodes, &shown, options);
         }
     }
 
@@ -197,12 +209,13 @@ fn expected(manifest: &Path) -> PathBuf {
 }
 
 /// The same words from `check` for the same file and nodes: of every refusal the whole text, and every warning.
-fn check_says_the_same(manifest: &Path, nodes: &Path, shown: &str) {
+fn check_says_the_same(manifest: &Path, nodes: &Path, shown: &str, options: &[&str]) {
     let output = Command::new(env!("CARGO_BIN_EXE_gpu-capgate"))
         .args(["check", "--overlay=examples/aliases.toml", "-o=json", "-f"])
         .arg(manifest)
         .arg("--nodes")
         .arg(nodes)
+        .args(options)
         .output()
         .unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
