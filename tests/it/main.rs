@@ -24,6 +24,7 @@ mod manifest;
 mod nodes;
 mod objects;
 mod registration;
+mod rotation;
 mod scheduler;
 mod snapshot;
 mod steering;
