@@ -34,6 +34,16 @@ cert apiserver /CN=kube-apiserver "IP:127.0.0.1,IP:$node_ip,IP:$api_service_ip,D
 cert admin /O=system:masters/CN=admin
 kubeconfig admin "$KUBECONFIG"
 
+# Who created which Pods, with the annotations of the webhooks that were asked.
+cat > "$state/audit.yaml" <<Y
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - {level: Metadata, verbs: [create], resources: [{group: "", resources: [pods]}]}
+  - {level: None}
+Y
+
 launch etcd etcd --data-dir "$state/etcd" --unsafe-no-fsync --log-level warn
 launch kube-apiserver kube-apiserver --bind-address 0.0.0.0 --advertise-address $node_ip --etcd-servers http://127.0.0.1:2379 \
   --tls-cert-file "$state/pki/apiserver.crt" --tls-private-key-file "$state/pki/apiserver.key" --client-ca-file "$state/pki/ca.crt" \
@@ -41,6 +51,7 @@ launch kube-apiserver kube-apiserver --bind-address 0.0.0.0 --advertise-address 
   --service-account-signing-key-file "$state/pki/service-accounts.key" --service-cluster-ip-range $service_network \
   --kubelet-preferred-address-types InternalIP --kubelet-client-certificate "$state/pki/admin.crt" --kubelet-client-key "$state/pki/admin.key" \
   --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction,ExtendedResourceToleration --allow-privileged \
+  --audit-policy-file "$state/audit.yaml" --audit-log-path "$state/log/audit.log" \
   --enable-aggregator-routing --cert-dir "$state/pki" ${CLUSTER_FEATURE_GATES:+"--feature-gates=$CLUSTER_FEATURE_GATES"}
 until_ok "API server ready" kubectl get --raw /readyz
 launch kube-controller-manager kube-controller-manager --kubeconfig "$KUBECONFIG" --authentication-skip-lookup --leader-elect=false \

@@ -25,6 +25,7 @@ mod nodes;
 mod objects;
 mod registration;
 mod rotation;
+mod rules;
 mod scheduler;
 mod snapshot;
 mod steering;
