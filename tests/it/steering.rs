@@ -76,7 +76,7 @@ fn both_registrations_hold_the_same_ca(cluster: &Cluster) {
 }
 
 fn the_registration_agrees_with_the_configuration(cluster: &Cluster) {
-    let text = cluster.kubectl(&["get", REGISTRATION, "-o", "json"]);
+    let text = cluster.kubectl(&["get", STEERING, "-o", "json"]);
     let asked = Asked::to_steer(&serde_json::from_str(&text).unwrap());
     let configuration = Configuration::default();
     let found = drift::differences(Webhook::Steer, asked.as_ref(), &configuration);
