@@ -6,7 +6,6 @@ mod mutate;
 mod object;
 mod telling;
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -15,17 +14,16 @@ use serde_json::Value;
 
 use super::answer::{Answer, answer};
 use super::assess::{Assessment, Assessor, NodeList};
-use super::configuration::Configuration;
+use super::configuration::{Chooser, ChosenMode, Configuration};
 use super::events::Notice;
 use super::message;
 use super::policy::{Mode, Permission};
 use super::recall::Recall;
 use super::reload::SharedConfiguration;
-use crate::cluster::demand::{self, ContainerDemand, Demand, DemandError, Reading, Skip, Workload};
+use crate::cluster::demand::{self, Demand, DemandError, Reading, Skip, Workload};
 use crate::cluster::watch::{ClusterState, SharedCluster, Standing, Watched};
 use crate::compat::{Code, Origin};
 use crate::image::evidence::{Knowledge, Winner};
-use crate::image::reference::Reference;
 use crate::image::repositories::Repositories;
 pub use envelope::{BadReview, Reply};
 use envelope::{Operation, Request, Response};
@@ -284,7 +282,8 @@ impl Moment<'_> {
 
     fn judge(&self, demand: &Demand) -> Finding {
         let (mode, complaints) = self.mode(demand);
-        let (demand, exemption) = self.unexempted(demand);
+        let exemptions = &self.configuration.exemptions;
+        let (demand, exemption) = exemptions.apply(self.namespace, demand);
         let (mut answer, declared) = if mode.mode == Mode::Off || demand.containers.is_empty() {
             (Arc::new(Answer::silence()), None)
         } else {
@@ -296,7 +295,7 @@ impl Moment<'_> {
         Finding {
             answer,
             mode,
-            exemption,
+            exemption: exemption.map(|exemption| exemption.reason().to_owned()),
             declared,
         }
     }
@@ -331,59 +330,21 @@ impl Moment<'_> {
         }
     }
 
-    /// The demand without the containers that are exempt, and why the first of those is.
-    fn unexempted<'b>(&self, demand: &'b Demand) -> (Cow<'b, Demand>, Option<String>) {
-        let exemption = |container: &ContainerDemand| {
-            let exemptions = &self.configuration.exemptions;
-            let image = container.image.as_deref().unwrap_or_default().parse();
-            let of_image = |image: Reference| exemptions.find(self.namespace, &image);
-            let found = image.ok().and_then(of_image);
-            found.or_else(|| exemptions.of_namespace(self.namespace))
-        };
-        if self.configuration.exemptions.is_empty() {
-            return (Cow::Borrowed(demand), None);
-        }
-        let reason = demand.containers.iter().find_map(exemption);
-        let reason = reason.map(|exemption| exemption.reason().to_owned());
-        let mut rest = demand.clone();
-        rest.containers
-            .retain(|container| exemption(container).is_none());
-        (Cow::Owned(rest), reason)
-    }
-
     /// The mode that holds for a Pod, and what is wrong with the words that chose others.
     fn mode(&self, demand: &Demand) -> (Chosen, Vec<String>) {
         let policy = &self.configuration.policy;
-        let mut complaints = Vec::new();
         let label = self.cluster.namespaces.mode(self.namespace);
-        let choices = [
-            (policy.pod_modes, demand.mode.as_deref(), Bypass::Pod),
-            (policy.namespace_modes, label, Bypass::Namespace),
-        ];
-        for (permission, word, by) in choices {
-            let word = match permission {
-                Permission::Allowed => word,
-                Permission::Ignored => None,
-            };
-            match word.map(str::parse::<Mode>) {
-                Some(Ok(mode)) => {
-                    let by = (mode > policy.mode).then_some(by);
-                    return (Chosen { mode, by }, complaints);
-                }
-                Some(Err(error)) => complaints.push(message::complaint(&format!(
-                    "{} {}: {error}; it is ignored",
-                    by.place(),
-                    demand::MODE_ANNOTATION
-                ))),
-                None => {}
-            }
-        }
-        let mut mode = policy.mode;
-        if mode == Mode::Enforce && self.may_miss_a_label() {
+        let ChosenMode {
+            mut mode,
+            by,
+            mut complaints,
+        } = ChosenMode::of(policy, demand.mode.as_deref(), label);
+        if by == Chooser::Configuration && mode == Mode::Enforce && self.may_miss_a_label() {
             mode = Mode::Warn;
             complaints.push(message::complaint(UNREAD_LABELS));
         }
-        (Chosen { mode, by: None }, complaints)
+        let by = Bypass::by(by).filter(|_| mode > policy.mode);
+        (Chosen { mode, by }, complaints)
     }
 
     /// Whether a Namespace may have chosen a mode that cannot be read.
@@ -406,13 +367,12 @@ impl Moment<'_> {
 }
 
 impl Bypass {
-    /// Where it is written.
-    const fn place(self) -> &'static str {
-        match self {
-            Self::Pod => "annotation",
-            Self::Namespace => "the namespace's label",
-            Self::Exemption => "exemption",
-            Self::Declaration => "declaration",
+    /// By whose choice of a mode; the administrator's own is none.
+    const fn by(chooser: Chooser) -> Option<Self> {
+        match chooser {
+            Chooser::Pod => Some(Self::Pod),
+            Chooser::Namespace => Some(Self::Namespace),
+            Chooser::Configuration => None,
         }
     }
 

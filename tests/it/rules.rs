@@ -64,7 +64,8 @@ fn hold_a_group_back(cluster: &Cluster) -> (String, String) {
 /// The registration is looked at once a minute.
 fn what_is_held_back_is_reported(cluster: &Cluster, (field, before): &(String, String)) {
     until("all three names that count GPUs are missed", || {
-        metrics(cluster).contains("gpu_capgate_registration_differences 3\n")
+        let count = "gpu_capgate_registration_differences{webhook=\"check.gpu-capgate.io\"} 3\n";
+        metrics(cluster).contains(count)
     });
     // What is as the chart has it is not in the way of an upgrade.
     put(cluster, field, before);

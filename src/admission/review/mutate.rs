@@ -104,7 +104,8 @@ impl Moment<'_> {
         if !created || declines || !self.checks(&group.demand) {
             return Course::LeftAlone;
         }
-        let (demand, _) = self.unexempted(&group.demand);
+        let exemptions = &self.configuration.exemptions;
+        let (demand, _) = exemptions.apply(self.namespace, &group.demand);
         if demand.containers.is_empty() {
             return Course::LeftAlone;
         }
