@@ -127,11 +127,12 @@ impl Client {
         bodies: &Arc<[Vec<u8>]>,
         time: Duration,
     ) -> Answered {
+        let requests: Arc<[Vec<u8>]> = bodies.iter().map(|body| request(body)).collect();
         let opened = join_all((0..connections).map(|_| self.connect())).await;
         let begin = Instant::now();
         let asking = opened.into_iter().enumerate().map(|(number, stream)| {
-            let (stream, bodies) = (stream.unwrap(), Arc::clone(bodies));
-            tokio::spawn(again_and_again(stream, bodies, number, begin + time))
+            let (stream, requests) = (stream.unwrap(), Arc::clone(&requests));
+            tokio::spawn(again_and_again(stream, requests, number, begin + time))
         });
         let asked = join_all(asking.collect::<Vec<_>>()).await;
         let elapsed = begin.elapsed();
@@ -174,11 +175,10 @@ impl Client {
 
 async fn again_and_again(
     mut stream: TlsStream<TcpStream>,
-    bodies: Arc<[Vec<u8>]>,
+    requests: Arc<[Vec<u8>]>,
     first: usize,
     end: Instant,
 ) -> (Vec<Duration>, usize) {
-    let requests: Vec<Vec<u8>> = bodies.iter().map(|body| request(body)).collect();
     let mut times = Vec::with_capacity(100_000);
     for request in requests.iter().cycle().skip(first) {
         let asked = Instant::now();
