@@ -1,7 +1,7 @@
 //! The webhook: an AdmissionReview in, an answer out.
 //!
 //! The only place where images and nodes meet. `review` reads a request, [`assess`] joins what its Pod asks for, the nodes
-//! and what its images hold ([`contents`]), [`decision`] decides, [`answer`] and
+//! and what its images hold ([`contents`], which [`recall`] remembers), [`decision`] decides, [`answer`] and
 //! [`message`] tell, and the rest carries bytes: `http`, `tls`, `certificates`, `serve`.
 
 pub mod answer;

@@ -14,9 +14,11 @@ const SECRET: [&str; 3] = [
     "gpu-capgate-webhook-ca",
     "--namespace=gpu-capgate",
 ];
-const VALUES: [&str; 2] = [
+const VALUES: [&str; 3] = [
     "--set=agent.enabled=false",
     "--set=webhook.failurePolicy=Fail",
+    // A test must not fail because the machine is busy.
+    "--set=webhook.timeoutSeconds=30",
 ];
 /// Creates the Pod again and again until a file is there; prints how often, and what went wrong.
 const REQUESTS: &str = r#"
