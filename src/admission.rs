@@ -24,6 +24,7 @@ pub mod recall;
 pub mod reload;
 pub mod review;
 pub mod serve;
+mod slots;
 pub mod steer;
 pub mod tls;
 

@@ -4,12 +4,12 @@
 //! What is found depends on what is asked, on the kind of GPU and on the configuration (knowledge base and policy), and on
 //! nothing else, so one [`Recall`] serves one configuration. It tells what would be found anew, only sooner. Bounded.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 
 use super::contents::Contents;
+use super::slots::Slots;
 use crate::cluster::demand::{ContainerDemand, Environment};
 use crate::cluster::pod_hints::SoftwareChange;
 use crate::compat::{CpuArchitecture, Host, Judgement};
@@ -21,9 +21,7 @@ const HOSTS: usize = 128;
 
 /// What was found under one configuration.
 #[derive(Debug)]
-pub struct Recall {
-    slots: Box<[Mutex<Option<Arc<Known>>>]>,
-}
+pub struct Recall(Slots<Known>);
 
 /// What is known of a container's software.
 #[derive(Debug)]
@@ -54,9 +52,7 @@ enum Gpus {
 
 impl Default for Recall {
     fn default() -> Self {
-        Self {
-            slots: (0..IMAGES).map(|_| Mutex::default()).collect(),
-        }
+        Self(Slots::new(IMAGES))
     }
 }
 
@@ -69,17 +65,15 @@ impl Recall {
         architecture: CpuArchitecture,
         find: impl FnOnce() -> Contents,
     ) -> Arc<Known> {
-        let Some(slot) = self.slots.get(place(container, architecture)) else {
-            return Arc::new(Known::new(container, architecture, find()));
-        };
-        // An entry is put in whole, so that a panic elsewhere leaves none half done.
-        let entry = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = entry.filter(|known| known.asked.is(container, architecture)) {
-            return known;
-        }
-        let known = Arc::new(Known::new(container, architecture, find()));
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
-        known
+        let key = (
+            (&container.image, &container.requires),
+            (architecture, Gpus::of(container)),
+        );
+        self.0.find(
+            key,
+            |known| known.asked.is(container, architecture),
+            || Known::new(container, architecture, find()),
+        )
     }
 }
 
@@ -133,14 +127,6 @@ impl Gpus {
             Self::One
         }
     }
-}
-
-/// The slot of a container's software: by what tells images apart most often.
-fn place(container: &ContainerDemand, architecture: CpuArchitecture) -> usize {
-    let mut hasher = DefaultHasher::new();
-    (&container.image, &container.requires).hash(&mut hasher);
-    (architecture, Gpus::of(container)).hash(&mut hasher);
-    usize::try_from(hasher.finish() % IMAGES as u64).unwrap_or_default()
 }
 
 #[cfg(test)]

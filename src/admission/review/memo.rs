@@ -3,14 +3,15 @@
 //! An answer depends on the demand, the mode, the fleet and the configuration, and on nothing else, so it holds as long
 //! as all four are the same. Bounded: a new answer takes the place of whatever stood in its slot. Holds no fleet alive.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Weak};
 
 use crate::admission::answer::Answer;
 use crate::admission::assess::NodeList;
 use crate::admission::configuration::Configuration;
 use crate::admission::policy::Mode;
 use crate::admission::recall::Recall;
+use crate::admission::slots::Slots;
 use crate::cluster::demand::Demand;
 use crate::cluster::fleet::Fleet;
 
@@ -19,9 +20,7 @@ const SLOTS: usize = 1024;
 
 /// The answers.
 #[derive(Debug)]
-pub(super) struct Memo {
-    slots: Box<[Mutex<Option<Entry>>]>,
-}
+pub(super) struct Memo(Slots<Entry>);
 
 /// An answer, and everything that it depends on.
 #[derive(Debug)]
@@ -68,9 +67,7 @@ impl Findings {
 
 impl Default for Memo {
     fn default() -> Self {
-        Self {
-            slots: (0..SLOTS).map(|_| Mutex::default()).collect(),
-        }
+        Self(Slots::new(SLOTS))
     }
 }
 
@@ -82,29 +79,19 @@ impl Memo {
         surroundings: Surroundings<'_>,
         say: impl FnOnce() -> Said,
     ) -> Said {
-        let Some(slot) = self.slots.get(place(demand)) else {
-            return say();
-        };
-        // An entry is put in whole, so that a panic elsewhere leaves none half done.
-        let known = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = known
-            .as_ref()
-            .filter(|entry| entry.fits(demand, surroundings))
-        {
-            return entry.said.clone();
-        }
-        drop(known);
-        let said = say();
-        let entry = Entry {
-            demand: demand.clone(),
-            mode: surroundings.mode,
-            fleet: Arc::downgrade(surroundings.fleet),
-            nodes: surroundings.nodes,
-            configuration: Arc::downgrade(surroundings.configuration),
-            said: said.clone(),
-        };
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
-        said
+        let entry = self.0.find(
+            Key(demand),
+            |entry| entry.fits(demand, surroundings),
+            || Entry {
+                demand: demand.clone(),
+                mode: surroundings.mode,
+                fleet: Arc::downgrade(surroundings.fleet),
+                nodes: surroundings.nodes,
+                configuration: Arc::downgrade(surroundings.configuration),
+                said: say(),
+            },
+        );
+        entry.said.clone()
     }
 }
 
@@ -122,15 +109,18 @@ impl Entry {
     }
 }
 
-/// The slot of a demand: by what tells Pods apart most often.
-fn place(demand: &Demand) -> usize {
-    let mut hasher = DefaultHasher::new();
-    demand.placement.node_name.hash(&mut hasher);
-    demand.placement.node_selector.hash(&mut hasher);
-    demand.mode.hash(&mut hasher);
-    for container in &demand.containers {
-        (&container.name, &container.image, &container.gpus).hash(&mut hasher);
-        (&container.command, &container.requires).hash(&mut hasher);
+/// What tells Pods apart most often.
+struct Key<'a>(&'a Demand);
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self(demand) = self;
+        demand.placement.node_name.hash(hasher);
+        demand.placement.node_selector.hash(hasher);
+        demand.mode.hash(hasher);
+        for container in &demand.containers {
+            (&container.name, &container.image, &container.gpus).hash(hasher);
+            (&container.command, &container.requires).hash(hasher);
+        }
     }
-    usize::try_from(hasher.finish() % SLOTS as u64).unwrap_or_default()
 }
