@@ -20,7 +20,7 @@
 //! compat:
 //! labels: compat
 //! telemetry:
-//! lifecycle:
+//! lifecycle: telemetry
 //! image: compat
 //! cluster: compat labels
 //! admission: compat labels image cluster telemetry lifecycle

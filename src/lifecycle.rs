@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::telemetry::metrics::{CONTENT_TYPE, Registry};
+
 /// Connections to the health endpoint at once.
 const CONNECTIONS: usize = 256;
 /// For one request to the health endpoint, from the connection to the end of the answer.
@@ -141,6 +143,20 @@ pub struct Metrics {
 }
 
 impl Health {
+    /// With the families of a registry as its metrics.
+    #[must_use]
+    pub fn new(readiness: Readiness, registry: Registry, stop: CancellationToken) -> Self {
+        let metrics = Metrics {
+            content_type: CONTENT_TYPE,
+            page: Arc::new(move || registry.page()),
+        };
+        Self {
+            readiness,
+            stop,
+            metrics,
+        }
+    }
+
     /// Serves `/livez`, `/readyz` and `/metrics` until `end`: longer than until `stop`, so that a process that is still
     /// finishing its work says so instead of being taken for dead.
     ///

@@ -28,10 +28,8 @@ use crate::cluster::fleet;
 use crate::cluster::resource::GpuResources;
 use crate::cluster::watch::{self, Freshness, SharedCluster};
 use crate::image::repositories::{Repositories, RepositoriesError};
-use crate::lifecycle::{
-    Health, ListenError, Metrics, Readiness, ReadyToken, listen, stop_on_signal,
-};
-use crate::telemetry::metrics::{CONTENT_TYPE, Registry};
+use crate::lifecycle::{Health, ListenError, Readiness, ReadyToken, listen, stop_on_signal};
+use crate::telemetry::metrics::Registry;
 
 /// The part of readiness that waits for the first list of nodes.
 const NODES: &str = "nodes";
@@ -132,7 +130,7 @@ pub async fn run(settings: Settings) -> Result<(), WebhookError> {
     };
 
     let end = CancellationToken::new();
-    let told = health_page(readiness, registry, stop.clone()).serve(health, end.clone());
+    let told = Health::new(readiness, registry, stop.clone()).serve(health, end.clone());
     let mut tasks: JoinSet<Result<(), WebhookError>> = JoinSet::new();
     tasks.spawn(told.map(|ended| Ok(ended?)));
     tasks.spawn(recorder.run(stop.clone()).map(Ok));
@@ -335,16 +333,5 @@ async fn keep_certificate(
     match source {
         Source::Own { ca_secret } => keep_own(shown, client, ca_secret, stop).await,
         Source::Files(files) => keep_files(shown, client, files, stop).await,
-    }
-}
-
-fn health_page(readiness: Readiness, registry: Registry, stop: CancellationToken) -> Health {
-    Health {
-        readiness,
-        stop,
-        metrics: Metrics {
-            content_type: CONTENT_TYPE,
-            page: Arc::new(move || registry.page()),
-        },
     }
 }

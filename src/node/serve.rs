@@ -16,10 +16,8 @@ use super::counts::{Counts, INVENTORY};
 use super::inventory::{FILE_LIMIT, Inventory, InventoryError};
 use super::kubelet::{self, Advertisement};
 use super::labeller::{self, OwnNode};
-use crate::lifecycle::{
-    Health, ListenError, Metrics, Readiness, ReadyToken, listen, stop_on_signal,
-};
-use crate::telemetry::metrics::{CONTENT_TYPE, Registry};
+use crate::lifecycle::{Health, ListenError, Readiness, ReadyToken, listen, stop_on_signal};
+use crate::telemetry::metrics::Registry;
 
 /// Where Linux tells the boot ID that the kubelet reports in nodeInfo.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -122,7 +120,7 @@ pub async fn run(settings: Settings) -> Result<(), AgentError> {
         stop: stop.clone(),
     };
     let waiting = readiness.wait_for(INVENTORY);
-    let health = health(readiness, registry, stop.clone());
+    let health = Health::new(readiness, registry, stop.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { Ok(health.serve(listener, stop).await?) });
     tasks.spawn(agent.work(found, waiting));
@@ -132,17 +130,6 @@ pub async fn run(settings: Settings) -> Result<(), AgentError> {
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-fn health(readiness: Readiness, registry: Registry, stop: CancellationToken) -> Health {
-    Health {
-        readiness,
-        stop,
-        metrics: Metrics {
-            content_type: CONTENT_TYPE,
-            page: Arc::new(move || registry.page()),
-        },
-    }
 }
 
 /// What the agent works with.
