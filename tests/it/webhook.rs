@@ -1,5 +1,6 @@
 //! The webhook: reviews as the API server sends them, its TLS, and its certificates against a fake API server.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -18,11 +19,14 @@ use gpu_capgate::labels;
 use gpu_capgate::node::inventory::Inventory;
 use gpu_capgate::telemetry::metrics::Registry;
 use serde_json::{Value, json};
+use tokio::process::Command;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use crate::support::api_server::ApiServer;
 use crate::support::gpu;
 use crate::support::http::text;
+use crate::support::process::gpu_capgate;
 
 mod certificates;
 mod events;
@@ -37,6 +41,24 @@ mod program;
 mod review;
 mod steer;
 mod tls;
+
+/// Where the program keeps its CA.
+const CA_SECRET: &str = "--ca-secret=ca";
+
+/// The real program in front of that API server, with more arguments.
+fn program_of(api: &ApiServer, folder: &Path, more: &[&str]) -> Command {
+    let arguments = [
+        "webhook",
+        "--listen=127.0.0.1:0",
+        "--health-listen=127.0.0.1:0",
+        "--namespace=gpu-capgate",
+        "--service=webhook",
+        "--configuration=capgate",
+    ];
+    let mut command = gpu_capgate(&[&arguments[..], more].concat());
+    command.env("KUBECONFIG", api.kubeconfig(folder));
+    command
+}
 
 pub(crate) const RESOURCE: &str = "nvidia.com/gpu";
 const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";

@@ -25,9 +25,10 @@ use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::{CA_SECRET, program_of};
 use crate::support::api_server::{ApiServer, Instead};
 use crate::support::http::{get, send};
-use crate::support::process::{Running, failure, gpu_capgate};
+use crate::support::process::{Running, failure};
 use crate::support::tls::{NAME, TestAuthority, connect};
 use crate::support::within;
 
@@ -547,17 +548,7 @@ async fn no_request_fails_while_the_ca_and_all_leaves_are_replaced() {
 
 /// The real webhook, in front of that API server.
 fn program(api: &ApiServer, folder: &Path) -> Command {
-    let mut command = gpu_capgate(&[
-        "webhook",
-        "--listen=127.0.0.1:0",
-        "--health-listen=127.0.0.1:0",
-        "--namespace=gpu-capgate",
-        "--service=webhook",
-        "--ca-secret=ca",
-        "--configuration=capgate",
-    ]);
-    command.env("KUBECONFIG", api.kubeconfig(folder));
-    command
+    program_of(api, folder, &[CA_SECRET])
 }
 
 async fn waits_for(health: &str, part: &str) {

@@ -10,9 +10,10 @@ use tempfile::TempDir;
 use super::certificates::{
     CONFIGURATION, Replica, encoded, installed, ours, replica_with, trusted, until,
 };
+use super::program_of;
 use crate::support::api_server::ApiServer;
 use crate::support::http::get;
-use crate::support::process::{Running, argument, gpu_capgate};
+use crate::support::process::{Running, argument};
 use crate::support::tls::TestAuthority;
 
 /// A mounted Secret.
@@ -170,13 +171,7 @@ async fn the_program_serves_files_that_come_late() {
     let folder = tempfile::tempdir().unwrap();
     let path = |file: &str| folder.path().join(file);
     let (certificate, key, ca) = (path("tls.crt"), path("tls.key"), path("ca.crt"));
-    let mut command = gpu_capgate(&[
-        "webhook",
-        "--listen=127.0.0.1:0",
-        "--health-listen=127.0.0.1:0",
-        "--namespace=gpu-capgate",
-        "--service=webhook",
-        "--configuration=capgate",
+    let more = [
         "--shutdown-delay-seconds=0",
         "--tls-cert-file",
         argument(&certificate),
@@ -184,8 +179,8 @@ async fn the_program_serves_files_that_come_late() {
         argument(&key),
         "--tls-ca-file",
         argument(&ca),
-    ]);
-    command.env("KUBECONFIG", api.kubeconfig(folder.path()));
+    ];
+    let mut command = program_of(&api, folder.path(), &more);
     let mut webhook = Running::start(&mut command);
     let health = webhook.listens("--health-listen").await;
     webhook

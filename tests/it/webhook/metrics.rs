@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use super::certificates::installed;
+use super::{CA_SECRET, program_of};
 use crate::support::api_server::ApiServer;
 use crate::support::gpu;
 use crate::support::http::get;
@@ -36,19 +37,13 @@ async fn of_the_webhook() -> String {
     let (api, folder) = (installed().await, tempfile::tempdir().unwrap());
     let config = folder.path().join("config.yaml");
     fs::write(&config, "").unwrap();
-    let mut command = gpu_capgate(&[
-        "webhook",
-        "--listen=127.0.0.1:0",
-        "--health-listen=127.0.0.1:0",
-        "--namespace=gpu-capgate",
-        "--service=webhook",
-        "--ca-secret=ca",
-        "--configuration=capgate",
+    let more = [
+        CA_SECRET,
         "--steering-configuration=steering",
         "--config",
         argument(&config),
-    ]);
-    command.env("KUBECONFIG", api.kubeconfig(folder.path()));
+    ];
+    let mut command = program_of(&api, folder.path(), &more);
     page(Running::start(&mut command)).await
 }
 

@@ -9,10 +9,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::certificates::{installed, trusted};
-use super::{UID, WITHOUT_SM_60, creation, pod};
+use super::{CA_SECRET, UID, WITHOUT_SM_60, creation, pod, program_of};
 use crate::support::api_server::ApiServer;
 use crate::support::http::{get, send, send_in_h2};
-use crate::support::process::{Running, gpu_capgate};
+use crate::support::process::Running;
 use crate::support::tls::{NAME, connect};
 use crate::support::within;
 
@@ -27,18 +27,8 @@ struct Program {
 /// A webhook that is ready, in a cluster without nodes.
 async fn program(delay: &str) -> Program {
     let (api, folder) = (installed().await, tempfile::tempdir().unwrap());
-    let mut command = gpu_capgate(&[
-        "webhook",
-        "--listen=127.0.0.1:0",
-        "--health-listen=127.0.0.1:0",
-        "--namespace=gpu-capgate",
-        "--service=webhook",
-        "--ca-secret=ca",
-        "--configuration=capgate",
-        "--shutdown-delay-seconds",
-        delay,
-    ]);
-    command.env("KUBECONFIG", api.kubeconfig(folder.path()));
+    let more = [CA_SECRET, "--shutdown-delay-seconds", delay];
+    let mut command = program_of(&api, folder.path(), &more);
     let mut running = Running::start(&mut command);
     let address = running
         .listens("option=\"--listen\"")

@@ -25,13 +25,13 @@ use tower::ServiceExt;
 
 use super::certificates::{encoded, installed, trusted};
 use super::{
-    RESOURCE, UID, WITH_SM_60, WITHOUT_SM_60, answer, as_judged, creation, pod, reviewer,
-    unlabelled, update,
+    CA_SECRET, RESOURCE, UID, WITH_SM_60, WITHOUT_SM_60, answer, as_judged, creation, pod,
+    program_of, reviewer, unlabelled, update,
 };
 use crate::support::api_server::ApiServer;
 use crate::support::gpu;
 use crate::support::http::{get, send, text};
-use crate::support::process::{Running, gpu_capgate};
+use crate::support::process::Running;
 use crate::support::tls::{NAME, connect};
 
 const STEERED: &str = "gpu-capgate.io/steered";
@@ -483,18 +483,9 @@ async fn on_every_mix_of_nodes_the_failing_ones_go_and_those_that_fit_stay() {
 /// The real program with those arguments, as it starts.
 fn started(api: &ApiServer, more: &[&str]) -> (Running, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = [
-        "webhook",
-        "--listen=127.0.0.1:0",
-        "--health-listen=127.0.0.1:0",
-        "--namespace=gpu-capgate",
-        "--service=webhook",
-        "--ca-secret=ca",
-        "--configuration=capgate",
-        "--shutdown-delay-seconds=0",
-    ];
-    let mut command = gpu_capgate(&[&arguments[..], more].concat());
-    command.env("KUBECONFIG", api.kubeconfig(folder.path()));
+    let arguments = [CA_SECRET, "--shutdown-delay-seconds=0"];
+    let more = [&arguments[..], more].concat();
+    let mut command = program_of(api, folder.path(), &more);
     (Running::start(&mut command), folder)
 }
 
